@@ -1,0 +1,43 @@
+"""Checks claims of security reporting against data. In reading order:
+
+tables   = load_tables()                                    # checked event table, windows, coverage, counts
+registry = load_claims()                                    # every claim with its specification and rule
+claim    = registry["pause-2021"]
+series   = daily_counts(tables, claim.spec, claim.spec.frame)  # complete daily counts with exposure
+finding  = run_spec(claim.spec, tables, claim.rule)         # one test of one specification
+verdict  = judge(claim, findings)                           # the rule applied to findings by role
+study    = evaluate(claim, tables, registry)                # all of it: what a notebook and the command line use
+study    = open_study("pause-2021", weapons=None)             # the same in one call; a knob at None is as registered
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+# heavy libraries load when a name is first used, so that `import analysis_lib` and `claims --help` stay quick
+_HOME = {
+    "load_tables": "sources.bundled",
+    "load_events": "sources.bundled",
+    "Window": "windows",
+    "Population": "claims",
+    "Spec": "claims",
+    "load_claims": "registry",
+    "Series": "series",
+    "select": "series",
+    "daily_counts": "series",
+    "Finding": "finding",
+    "Verdict": "finding",
+    "run_spec": "specs",
+    "judge": "verdicts",
+    "evaluate": "study",
+    "open_study": "study",
+    "Study": "study",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'analysis_lib' has no attribute '{name}'; it has {', '.join(__all__)}")
+    return getattr(import_module(f"analysis_lib.{_HOME[name]}"), name)

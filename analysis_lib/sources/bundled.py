@@ -1,0 +1,191 @@
+"""Reads a data folder: the tables that the project carries, or another folder of the same layout."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from analysis_lib.checks import Problem, quoted
+from analysis_lib.errors import BadInput, plain
+from analysis_lib.events import TABLES, check_table
+from analysis_lib.paths import DATA, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BESIDE = ("ged.csv",)  # not read here, but part of the data's hash
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The checked tables of `folder`; one that is not there is None. `sha256`: file name → hash of bytes."""
+
+    events: pd.DataFrame
+    windows: pd.DataFrame
+    counts: pd.DataFrame | None = None
+    daily_counts: pd.DataFrame | None = None
+    coverage: pd.DataFrame | None = None
+    second_coding: pd.DataFrame | None = None
+    sha256: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    folder: Path = DATA
+
+    @property
+    def data_sha256(self) -> str:
+        """One hash of all the tables that are there."""
+        lines = "".join(f"{name} {digest}\n" for name, digest in sorted(self.sha256.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day watched: the last coverage end, or else the last event; None without either."""
+        watched = self.events["date"] if self.coverage is None or self.coverage.empty else self.coverage["end"]
+        return watched.max().date() if len(watched) else None
+
+    def as_of(self, day: date | None) -> Tables:
+        """What was public on `day`, windows and coverage cut there, events by first report; None: all."""
+        if day is None:
+            return self
+        import pandas as pd
+
+        last, cut = pd.Timestamp(day), {}
+        for name, defined in TABLES.items():
+            table = getattr(self, name)
+            if table is not None:
+                cut[name] = table[table[defined.known_from].bfill(axis=1).iloc[:, 0] <= last].reset_index(drop=True)
+                if "end" in table:
+                    cut[name]["end"] = cut[name]["end"].clip(upper=last)
+        # nobody could call a row a second report of one that was not yet public
+        original = cut["events"]["possible_duplicate_of"]
+        cut["events"]["possible_duplicate_of"] = original.where(original.isin(cut["events"]["event_id"]), "")
+        return replace(self, **cut)
+
+
+def load_tables(data_dir: Path = DATA) -> Tables:
+    """The tables of a folder, checked. Raises `BadInput` with every error of every file, one line each.
+
+    >>> len(load_tables().events)
+    973
+    """
+    tables, errors, warnings = _load(Path(data_dir))
+    if errors:
+        raise BadInput(*errors)
+    return replace(tables, warnings=tuple(warnings))
+
+
+def load_events(data_dir: Path = DATA) -> pd.DataFrame:
+    """The event table alone; see `load_tables`."""
+    return load_tables(data_dir).events
+
+
+def check(data_dir: Path = DATA) -> tuple[list[str], list[str]]:
+    """Every error and every warning of a folder, one line each."""
+    return _load(Path(data_dir))[1:]
+
+
+def _load(folder: Path) -> tuple[Tables, list[str], list[str]]:
+    """The tables as far as they can be read, and every error and warning."""
+    frames, digests, problems = dict.fromkeys(TABLES), {}, []
+    for name, table in TABLES.items():
+        path = folder / f"{name}.csv"
+        raw = _read(path, problems, required=table.required)
+        if raw is not None:
+            digests[path.name] = hashlib.sha256(raw).hexdigest()
+            frames[name] = _table(name, raw, shown(path), problems)
+    for path in (folder / name for name in BESIDE if (folder / name).is_file()):
+        with path.open("rb") as file:
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    tables = Tables(**frames, sha256=digests, folder=folder)
+    raw = _read(folder / "sources.yml", problems, required=False)
+    if raw is not None:
+        problems += _compare(raw, shown(folder / "sources.yml"), tables)
+    errors, warnings = ([plain(p) for p in problems if p.only_warns is kind] for kind in (False, True))
+    return tables, errors, warnings
+
+
+def _read(path: Path, problems: list[Problem], *, required: bool) -> bytes | None:
+    """The bytes of a file; None where there is none, which is an error if it is required."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if required or not isinstance(error, FileNotFoundError):
+            got = (error.strerror or "nothing").lower()
+            problems.append(Problem(shown(path), 1, "file", got, "a file that can be read", "put one there"))
+        return None
+
+
+def _table(name: str, raw: bytes, file: str, problems: list[Problem]) -> pd.DataFrame | None:
+    """Bytes → checked table. A file whose records cannot be told apart gives that one error alone."""
+    import pandas as pd
+
+    try:
+        (header, names), *rows = _records(raw, file)
+    except BadInput as unreadable:
+        problems += unreadable.args
+        return None
+    # a row of the wrong length stays, so that others may point at it, but its shifted cells are not judged
+    odd = {line: f"{len(row)} fields" for line, row in rows if len(row) != len(names)}
+    cells = [(row + [""] * len(names))[: len(names)] for _, row in rows]
+    frame = pd.DataFrame(cells, columns=names, dtype="str")
+    table, wrong, doubtful = check_table(name, frame, [line for line, _ in rows], file, header)
+    wrong = [problem for problem in wrong if problem.line not in odd]
+    for line, got in odd.items():
+        wrong.append(Problem(file, line, "row", got, f"{len(names)} as in the header", "mend commas and quotes"))
+    if name == "events" and not rows:
+        wrong.append(Problem(file, header, "file", "no rows", "at least one", "add the events"))
+    problems += sorted(wrong, key=lambda problem: problem.line) + doubtful
+    return table
+
+
+def _records(raw: bytes, file: str) -> list[tuple[int, list[str]]]:
+    """Each record with the line where it starts, the header first; blank lines are no records."""
+    position = raw.find(b"\0")
+    try:
+        text = raw.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        position = error.start
+    if position >= 0:
+        line, got = raw.count(b"\n", 0, position) + 1, f"byte 0x{raw[position]:02x}"
+        raise BadInput(Problem(file, line, "file", got, "UTF-8 text", "save it as UTF-8"))
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    records, line = [], 1
+    try:
+        for record in reader:
+            if record:
+                records.append((line, record))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise BadInput(Problem(file, line, "row", str(error), "fields in closed quotes", "mend the quotes")) from None
+    if not records:
+        raise BadInput(Problem(file, 1, "file", "an empty file", "a line of column names and rows", "fill it in"))
+    return records
+
+
+def _compare(raw: bytes, file: str, tables: Tables) -> Iterator[Problem]:
+    """Rows and hashes in sources.yml beside the files; a difference is a warning, since rows are added."""
+    try:
+        # BaseLoader makes text, lists and mappings only; its C twin overflows the stack on deep nesting
+        records = yaml.load(raw, Loader=yaml.BaseLoader)["sources"]  # noqa: S506
+        told = {str(record["file"]): (record["rows"], record["sha256"]) for record in records}
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        got = quoted(getattr(error, "problem", None) or "another layout")
+        allowed = "a list under the key sources, each entry with file, rows and sha256"
+        yield Problem(file, mark.line + 1 if mark else 1, "sources", got, allowed, "mend it")
+        return
+    for name, digest in tables.sha256.items():
+        table = getattr(tables, name.removesuffix(".csv"), None)
+        found = {"rows": str(0 if table is None else len(table)), "sha256": digest}
+        for key, value in zip(found, told.get(name, found.values()), strict=True):
+            if value != found[key]:
+                got, allowed = quoted(str(value)), f"{found[key]} as {name} has it"
+                yield Problem(file, 1, key, got, allowed, "nothing if rows were changed", only_warns=True)
