@@ -1,0 +1,209 @@
+"""One claim, evaluated: findings, verdicts now and as of publication, other specifications, replications, rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from analysis_lib.claims import FAMILIES, SEED, Change, Claim, Spec
+from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing
+from analysis_lib.facts import FactCheck, check_facts
+from analysis_lib.finding import Finding, Verdict
+from analysis_lib.paths import data_dir, user_registry
+from analysis_lib.registry import Registry, load_claims
+from analysis_lib.specs import DESIGNS, core_findings, robustness_findings, shown_findings, take_sample
+from analysis_lib.verdicts import headline, judge, literal_verdict, needs_robustness
+
+if TYPE_CHECKING:
+    from analysis_lib.sources.bundled import Tables
+
+
+# those that have a notebook
+@dataclass(frozen=True)
+class Outcome:
+    """One labelled specification: what was changed, the primary finding and the verdict by the full rule."""
+
+    label: str
+    choice: str
+    finding: Finding
+    verdict: Verdict
+
+    def row(self) -> dict[str, Any]:
+        return {"choice": self.choice, "label": self.label} | self.verdict.row() | {"finding": self.finding.row()}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything decided at one date: findings, facts, both verdicts, the headline."""
+
+    findings: tuple[Finding, ...]
+    facts: tuple[FactCheck, ...]
+    literal: Verdict
+    inferential: Verdict
+    headline: str
+    sample: Any = None
+
+    def row(self) -> dict[str, Any]:
+        return {"literal": self.literal.row(), "inferential": self.inferential.row(), "headline": self.headline}
+
+
+@dataclass(frozen=True)
+class Study:
+    """One claim, evaluated: what the notebook shows, the command line prints and the report publishes."""
+
+    claim: Claim
+    spec: Spec | None
+    now: Judgement
+    publication: Judgement
+    variations: tuple[Outcome, ...]
+    replications: tuple[Outcome, ...]
+    rivals: tuple[tuple[str, str, Outcome | None], ...]
+    tables: Tables = field(repr=False)
+    as_of: date | None
+    seed: int
+    registry_sha256: str
+    knobs: Mapping[str, Any]
+
+    @property
+    def robustness(self) -> dict[str, Any]:
+        """Share of the specifications, the primary included, with the primary's verdict; the choices that flip it."""
+        same = [o.verdict.verdict == self.now.inferential.verdict for o in self.variations]
+        flips = [f"{o.choice}: {o.label}" for o, s in zip(self.variations, same, strict=True) if not s]
+        total = len(same) + (self.spec is not None)
+        share = (sum(same) + 1) / total if total else None
+        return {"specifications": total, "share_same": share and round(share, 4), "flips_on": flips}
+
+    @property
+    def primary(self) -> Finding | None:
+        """The primary finding, as of now; None for a claim that is not tested."""
+        return next((f for f in self.now.findings if f.role == "primary"), None)
+
+    def finding(self, quantity: str) -> Finding:
+        """The finding with this name, as of now."""
+        return next(f for f in self.now.findings if f.quantity == quantity)
+
+    def record(self) -> dict[str, Any]:
+        """The published object: what `claims reproduce ID --json` prints."""
+        return {
+            "claim": self.claim.id,
+            "as_of": self.as_of.isoformat() if self.as_of else None,
+            "data_sha256": self.tables.data_sha256,
+            "registry_sha256": self.registry_sha256,
+            "seed": self.seed,
+            "knobs": {name: _json(value) for name, value in sorted(self.knobs.items())},
+            **self.now.row(),
+            "publication": {"date": self.claim.published.isoformat(), **self.publication.row()},
+            "robustness": self.robustness,
+            "findings": [f.row() for f in self.now.findings],
+            "facts": [f.row() for f in self.now.facts],
+            "variations": [o.row() for o in self.variations],
+            "replications": [o.row() for o in self.replications],
+        }
+
+
+def evaluate(
+    claim: Claim, tables: Tables, registry: Registry, *, as_of: date | None = None, seed: int = SEED,
+    knobs: Mapping[str, Any] | None = None,
+) -> Study:  # fmt: skip
+    """All of one claim: findings, verdicts now and as of publication, variations, replications, rivals.
+
+    `knobs` replaces fields of the registry's specification; with knobs, a window without data is bad input, without
+    them it makes the claim not testable. Raises CannotRun for a claim whose test does not exist yet.
+    """
+    knobs = dict(knobs or {})
+    spec = claim.with_knobs(knobs) if knobs or claim.spec else None
+    if not runnable(claim):
+        raise CannotRun(
+            f"claim '{claim.id}' is not yet run: the {claim.family} family has no notebook yet; see `claims list`"
+        )
+    now = judgement(claim, spec, tables, as_of, seed, strict=bool(knobs))
+    published = min(filter(None, (claim.published, as_of)))
+    variations = tuple(_outcome(claim, spec, v, tables, as_of, seed, v.choice) for v in claim.variations)
+    tested = {r.explanation: Change(label=r.separated_by, set=r.set) for r in claim.rivals if r.set}
+    outcomes = {name: _outcome(claim, spec, change, tables, as_of, seed, "rival") for name, change in tested.items()}
+    return Study(
+        claim=claim, spec=spec, now=now, publication=judgement(claim, spec, tables, published, seed),
+        variations=variations,
+        replications=tuple(_outcome(claim, spec, r, tables, as_of, seed, "replication") for r in claim.replications),
+        rivals=tuple((r.explanation, r.separated_by, outcomes.get(r.explanation)) for r in claim.rivals),
+        tables=tables, as_of=as_of, seed=seed, registry_sha256=registry.sha256, knobs=knobs,
+    )  # fmt: skip
+
+
+def open_study(
+    claim: str, *, data: str | None = None, claims: str | None = None, as_of: str | date | None = None,
+    seed: int = SEED, **knobs: Any,
+) -> Study:  # fmt: skip
+    """`evaluate` for a notebook: loads data and registry; a knob that is None is as the registry says."""
+    from analysis_lib.sources.bundled import load_tables
+
+    registry = load_claims(user_registry(claims))
+    as_of = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of
+    given = {name: value for name, value in knobs.items() if value is not None}
+    return evaluate(registry[claim], load_tables(data_dir(data)), registry, as_of=as_of, seed=seed, knobs=given)
+
+
+def runnable(claim: Claim) -> bool:
+    """Is the claim's test here, and its family's notebook?"""
+    return claim.family in FAMILIES and (claim.spec is None or claim.spec.test in DESIGNS)
+
+
+def judgement(
+    claim: Claim, spec: Spec | None, tables: Tables, as_of: date | None, seed: int, *, strict: bool = False,
+    everything: bool = True,
+) -> Judgement:  # fmt: skip
+    """Findings and verdicts with what was known on a date; without `everything` only what decides the verdict."""
+    facts = check_facts(claim, tables, as_of)
+    literal = literal_verdict(facts)
+    if claim.rule is None:
+        words = {"fact": "a dated statement: the literal verdict is the answer", "documentary": "recorded, not tested"}
+        untested = Verdict("not testable", words[claim.kind])
+        return Judgement((), tuple(facts), literal, untested, headline(claim, literal, untested))
+    sample = None
+    try:
+        sample = take_sample(spec, tables, as_of)
+        findings = _findings(claim, spec, sample, seed, everything=everything)
+        inferential = judge(claim, findings)
+    except (InputMissing, BadInput) as error:
+        if strict and isinstance(error, BadInput):
+            raise
+        findings = [
+            Finding(spec.test, "not computed", role="primary", alternative=claim.rule.direction, reason=_missing(error))
+        ]
+        inferential = Verdict("not testable", _missing(error), 1)
+    named = tuple(f.named(claim.id) for f in findings)
+    return Judgement(named, tuple(facts), literal, inferential, headline(claim, literal, inferential), sample)
+
+
+def _findings(claim: Claim, spec: Spec, sample: Any, seed: int, *, everything: bool) -> list[Finding]:
+    """Findings by role; robustness and what is shown only where asked for or where they can still decide."""
+    core = core_findings(sample, spec, claim.rule, seed)
+    if everything or needs_robustness(claim.rule, core):
+        core += robustness_findings(sample, spec, claim.rule, seed, known=core[1])
+    return core + (shown_findings(sample, spec, claim.rule, seed) if everything else [])
+
+
+def _missing(error: ClaimsError) -> str:
+    return str(error) if "not yet observed" in str(error) else f"input missing: {error}"
+
+
+def _outcome(
+    claim: Claim, spec: Spec, change: Change, tables: Tables, as_of: date | None, seed: int, choice: str
+) -> Outcome:
+    """The full rule on one changed specification; robustness is computed only where it can still decide."""
+    changed = claim.model_copy(update={"spec": spec}).with_knobs(change.set)
+    try:
+        sample = take_sample(changed, tables, as_of)
+    except ClaimsError as error:
+        found = Finding(changed.test, "not computed", role="primary", reason=str(error))
+        return Outcome(change.label, choice, found, Verdict("not testable", _missing(error), 1))
+    findings = _findings(claim, changed, sample, seed, everything=False)
+    return Outcome(change.label, choice, findings[0], judge(claim, findings))
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value
