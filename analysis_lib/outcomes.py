@@ -1,0 +1,270 @@
+"""Shares of attacks with an outcome: the sample, its tests, the designs of one share and of two."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis_lib import shares
+from analysis_lib.claims import Rule, Spec
+from analysis_lib.coding import OF_CASUALTIES, OF_CLAIMS, coded, toll
+from analysis_lib.design import Design, Null
+from analysis_lib.errors import BadInput, InputMissing
+from analysis_lib.finding import Finding, number, percent
+from analysis_lib.rates import mid_p
+from analysis_lib.richness import chao1, coverage
+from analysis_lib.sensitivity import REACH
+from analysis_lib.series import exposure, filters, select
+from analysis_lib.windows import Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis_lib.sources.bundled import Tables
+
+SETTLED = timedelta(30)  # after so long an attack without a claim counts as unclaimed
+TESTS = {"share": shares.share, "share_difference": shares.share_difference}
+ROOM = 0.15  # the smallest difference of shares of interest
+LEFT_OUT = (np.nan, np.nan)
+# what unknown outcomes of the population and of the comparison are at the lowest and at the highest estimate
+BOUNDS = {"share": ((0, 0), (1, 1)), "share_difference": ((0, 1), (1, 0))}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The attacks of the frame by date, each with its `outcome` (1, 0, nan unknown), its group and its strata.
+
+    Of two `groups` the population is `first`. `listed` is the share of the Iran-aligned side among all rows of the
+    list, `watched` the number of days of the frame that were watched.
+    """
+
+    rows: pd.DataFrame
+    groups: int
+    frame: Window
+    listed: float
+    watched: float | None
+    window: None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """The outcome of each row in words, with the name of a claim."""
+        words = self.rows["outcome"].map({1.0: "yes", 0.0: "no"}).fillna("unknown")
+        return [f"{word} ({name})" if name else word for word, name in zip(words, self.rows["claimed_by"], strict=True)]
+
+    @cached_property
+    def known(self) -> pd.DataFrame:
+        """The rows with a known outcome, which is then an integer."""
+        return self.rows.dropna(subset="outcome").astype({"outcome": int})
+
+    def columns(self, *names: str) -> list[np.ndarray]:
+        """Columns of the rows with a known outcome, shape (n,) each."""
+        return [self.known[name].to_numpy() for name in names]
+
+    def counts(self, fill: tuple[float, float] = LEFT_OUT) -> tuple[int, ...]:
+        """x, n of each group: attacks with the outcome, and attacks; unknown outcomes as in `fill` (nan: left out)."""
+        groups = (self.rows.loc[self.rows["first"] == first, "outcome"] for first in (True, False)[: self.groups])
+        filled = (group.fillna(value) for group, value in zip(groups, fill, strict=False))
+        return tuple(int(number) for group in filled for number in (group.sum(), group.count()))
+
+
+def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample:
+    """The sample of a specification, everything later than `as_of` unknown.
+
+    Rows of days that nobody watched count as well: a share is no rate. A row of both populations (a drone with
+    rockets) is left out of a comparison. With a unit other than `attack`, a site's night or a day has the outcome if
+    any of its attacks has it. Raises InputMissing for a frame that is not yet observed and where no outcome is known,
+    BadInput where outcome, threshold or second population are missing, and where no attack passes.
+    """
+    import pandas as pd
+
+    known, frame = tables.as_of(as_of), spec.frame.until(as_of)
+    needs = "against" if spec.test == "share_difference" else "threshold"
+    if frame is None:
+        raise InputMissing(f"not yet observed: the frame starts on {spec.frame_start}, after {as_of}")
+    if getattr(spec, needs) is None:
+        raise BadInput(f"test {spec.test}: no {needs} given; allowed: one; set {needs}")
+    parts = []
+    for group in (spec, spec.against) if needs == "against" else (spec,):
+        rows = select(known.events, group.model_copy(update={"unit": "attack"}))
+        rows = coded(rows[frame.mask(rows["date"].to_numpy())], spec.outcome, as_of and as_of - SETTLED)
+        by = {"attack": "event_id", "site_night": ["date", "location"], "attack_day": "date"}[group.unit]
+        parts.append(rows.assign(first=group is spec).sort_values("outcome").drop_duplicates(by, keep="last"))
+    rows = pd.concat(parts).drop_duplicates("event_id", keep=False).sort_values(["date", "event_id"])
+    if rows.empty:
+        raise BadInput(f"no attack in {frame} passes {filters(spec)}; allowed: some; widen the filters or the frame")
+    month, unclear = rows["date"].dt.strftime("%Y-%m "), {"left_out": np.nan, "no": 0.0, "yes": 1.0}[spec.missing_as]
+    rows = rows.assign(outcome=rows["outcome"].replace(0.5, unclear), month=month, site_month=month + rows["location"])
+    watched = None if known.coverage is None else float(exposure(known.coverage, spec, frame).sum())
+    sample = Sample(rows, len(parts), frame, float((known.events["bloc"] == "iran_aligned").mean()), watched)
+    if 0 in sample.counts()[1::2]:
+        raise InputMissing(f"no attack with a known outcome in {frame}: {filters(spec)}")
+    return sample
+
+
+# ---- tests: (sample, spec, rule, seed) → Finding ---------------------------------------------------------------------
+
+
+def null_of(spec: Spec, rule: Rule) -> tuple[Any, ...]:
+    """The share tested against, if one is, and the side: for equivalence the margin, to be stayed below."""
+    if spec.test == "share_difference":
+        if rule.form == "equivalence":
+            raise BadInput("test share_difference under a rule of equivalence; allowed: share; set test=share")
+        return (rule.direction,)
+    return (spec.threshold + rule.sesoi, "less") if rule.form == "equivalence" else (spec.threshold, rule.direction)
+
+
+def _primary(sample: Sample, spec: Spec, rule: Rule, seed: int, fill: tuple[float, float] = LEFT_OUT) -> Finding:
+    counts = sample.counts(fill)
+    found = TESTS[spec.test](*counts, *null_of(spec, rule), rule.claimed_effect, rule.alpha)
+    told = " beside ".join(f"{x} of {n} attacks" for x, n in zip(counts[::2], counts[1::2], strict=True))
+    against = f"against {number(found.null_value)}, {found.alternative}"
+    return replace(found, exposure=sample.watched, notes=(told, against))
+
+
+def _ends(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
+    """The primary with every unknown outcome so that the estimate is lowest, then highest; none where all are known."""
+    left = int(sample.rows["outcome"].isna().sum())
+    words = zip(BOUNDS[spec.test], (("at_least", "lowest"), ("at_most", "highest")), strict=True)
+    return [replace(_primary(sample, spec, rule, seed, fill), quantity=f"{spec.test}_{name}", role="band_end",
+                    method=f"{left} unknown outcomes counted so that the estimate is {word}")
+            for fill, (name, word) in words if left]  # fmt: skip
+
+
+def _days(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
+    return shares.day_clusters(*sample.columns("outcome", "date"), *null_of(spec, rule))
+
+
+def _resampled(clusters: str, sample: Sample, spec: Spec, rule: Rule, seed: int, weights: Any = None) -> Finding:
+    columns = sample.columns("outcome", clusters)
+    return shares.cluster_bootstrap(*columns, *null_of(spec, rule), seed=seed, draws=spec.draws, weights=weights)
+
+
+def _equal_weight(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
+    """Every site and month of equal weight, months resampled: no busy month and no busy site decides alone."""
+    weights = 1 / sample.known.groupby("site_month")["outcome"].transform("size").to_numpy()
+    found = _resampled("month", sample, spec, rule, seed, weights)
+    return replace(found, quantity="stratified", method=f"sites and months of equal weight, {found.method}")
+
+
+def _within(strata: str, sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
+    words = f"{strata.replace('_', ' and ')}s"
+    return shares.label_permutation(*sample.columns("outcome", "first", strata), *null_of(spec, rule), words)
+
+
+def _over_sites(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
+    return shares.stratified_odds(*sample.columns("outcome", "first", "location"), *null_of(spec, rule), "sites")
+
+
+def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
+    """Without any one attack; dates, which hardly enter a share; a rival that the share is held against."""
+    counts, dates = sample.counts(), sample.rows["date"].to_numpy().astype("datetime64[D]")
+    # an attack with the outcome is left out, then one without it, of each group, where there is one
+    left = [(*counts[:i], counts[i] - yes, counts[i + 1] - 1, *counts[i + 2 :])
+            for i in range(0, len(counts), 2)
+            for yes in (1, 0) if 0 < counts[i] + 1 - yes <= counts[i + 1]]  # fmt: skip
+    p = [TESTS[spec.test](*c, *null_of(spec, rule)).p_value if all(c[1::2]) else 1.0 for c in left]
+    reach = sample.rows["date_precision"].map(REACH).to_numpy()
+    edge = int((~sample.frame.mask(dates - reach) | ~sample.frame.mask(dates + reach)).sum())
+    cells = {"alternative": null_of(spec, rule)[-1], "n": sum(counts[1::2])}
+    return [
+        Finding("leave_one_out", "primary p without each attack in turn, the largest", role="leave_one_out",
+                p_value=max(p), notes=(f"the smallest is {min(p):.3g}",), **cells),
+        Finding("date_shift", "the primary p: dates enter a share only at the edges of the frame", role="date_shift",
+                p_value=_primary(sample, spec, rule, seed).p_value, **cells,
+                notes=(f"{edge} attacks may lie outside the frame by the precision of their date",)),
+        *_rivals(sample, spec, rule),
+    ]  # fmt: skip
+
+
+def _rivals(sample: Sample, spec: Spec, rule: Rule) -> list[Finding]:
+    """Silence: do the claimed attacks alone show it? Selection: does the share say more than how the list was made?"""
+    known, (*against, side) = sample.known, null_of(spec, rule)
+    if spec.outcome == "no_parent_claim":
+        known, method = known[known["claimed_by"] != ""], "silence: the same share of the claimed attacks alone"
+        reason = "" if len(known) else "no attack was claimed"
+    elif spec.outcome in ("officially_attributed", "attributed_iran_aligned"):
+        against, method = [sample.listed], f"the making of the list, {percent(sample.listed)} of which is Iran-aligned"
+        reason = "" if sample.listed <= 1 - ROOM else "no share can exceed that of the list by enough to matter"
+    else:
+        return []
+    if reason or not against:
+        return [Finding("rival", method, role="rival", alternative=side, n=len(known), reason=reason)]
+    found = shares.share(int(known["outcome"].sum()), len(known), *against, side)
+    return [replace(found, quantity="rival", role="rival", method=method)]
+
+
+def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
+    """Shown, not counted: other intervals and p, the rule of three, names behind the claims, the tail of the toll."""
+    (x, n, *other), names = sample.counts(), Counter()
+    found = [_wilson("wilson", x, n, "attacks of the population")]
+    if other:
+        site_months = replace(_within("site_month", sample, spec, rule, seed), quantity="site_month_permutation")
+        found += [_wilson("wilson_comparison", *other, "attacks of the comparison"), site_months]
+    else:
+        against, side = null_of(spec, rule)
+        p = float(shares.one_of(*mid_p(x, n, against), side))
+        found += [Finding("mid_p", "exact binomial test, mid-p", p_value=p, alternative=side, null_value=against, n=n)]
+    if x == 0:
+        found += [Finding("rule_of_three", "3 / n: about the upper limit after none of n", estimate=3 / n, n=n)]
+    if spec.outcome in OF_CLAIMS:
+        names.update(name for cell in sample.rows["claimed_by"] if cell for name in cell.split(";"))
+    found += [chao1([*names.values()]), coverage([*names.values()])] if names else []
+    return [*found, *(_tail(sample.rows) if spec.outcome in OF_CASUALTIES else ())]
+
+
+def _wilson(quantity: str, x: int, n: int, what: str) -> Finding:
+    low, high = shares.wilson(x, n)
+    return Finding(quantity, f"share of {what}, Wilson interval", estimate=x / n, low=low, high=high, n=n)
+
+
+def _tail(rows: pd.DataFrame) -> list[Finding]:
+    """How heavy attacks can be: shares above a toll, the largest beside the sum. Means and their errors say nothing."""
+    hurt = toll(rows)
+    if not hurt.sum():
+        return []
+    note = f"{hurt.max()} of {hurt.sum()} in {hurt.idxmax()}; median {hurt.median():g}"
+    worst = Finding("largest_of_total", "killed and wounded in the worst attack over those in all", n=hurt.size,
+                    estimate=float(hurt.max() / hurt.sum()), notes=(note,))  # fmt: skip
+    heavy = [(least, int((hurt >= least).sum())) for least in (1, 5, 20)]
+    return [*(_wilson(f"toll_{k}_or_more", x, hurt.size, f"attacks with {k} or more hurt") for k, x in heavy), worst]
+
+
+def _null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null:
+    """Counts drawn from the exact law of the randomisation, for its picture."""
+    if spec.test == "share":
+        law, words = shares.cluster_law(*sample.columns("date"), null_of(spec, rule)[0]), "days drawn"
+    else:
+        law, words = shares.label_law(*sample.columns("outcome", "first", "month")), "weapons exchanged within months"
+    values = np.random.default_rng(seed).choice(law.size, spec.draws, p=law / law.sum())
+    return Null(values, sample.counts()[0], f"attacks with the outcome, {words}")
+
+
+def _power(sample: Sample, spec: Spec, rule: Rule, effects: np.ndarray) -> np.ndarray:
+    _, n, *other = sample.counts()
+    if spec.test == "share":
+        return shares.share_power(n, *null_of(spec, rule), rule.alpha, effects)
+    return shares.difference_power(n, other[1], other[0] / other[1], *null_of(spec, rule), rule.alpha, effects)
+
+
+_ONE = {
+    "jeffreys": lambda sample, spec, rule, seed: shares.jeffreys(*sample.counts(), *null_of(spec, rule)),
+    "day_clusters": _days,
+    "cluster_bootstrap": partial(_resampled, "date"),
+    "stratified": _equal_weight,
+}
+_TWO = {
+    "newcombe": lambda sample, spec, rule, seed: shares.newcombe(*sample.counts(), *null_of(spec, rule)),
+    "stratified": _over_sites,
+    "weapon_permutation": partial(_within, "month"),
+}
+DESIGNS = {
+    "share": Design(take_sample, _primary, _days, _ONE, _sensitivity, _shown, _null, _power, _ends),
+    "share_difference": Design(
+        take_sample, _primary, partial(_within, "month"), _TWO, _sensitivity, _shown, _null, _power, _ends
+    ),
+}
