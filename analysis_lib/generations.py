@@ -1,0 +1,226 @@
+"""Generations of reports on disk: read the newest, compare with it, put the next one in its place as a unit."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections import namedtuple
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis_lib.claims import SEED, Claim
+from analysis_lib.errors import BadInput, ReportFailed, RunLocked
+from analysis_lib.paths import PUBLISHED, shown
+from analysis_lib.registry import Registry
+
+LATEST, STAGING, LOCK = "latest", ".staging-", ".lock"
+TOLERANCE = 1e-6  # relative: other versions of the libraries may differ in the last digits
+INPUTS = ("data_sha256", "registry_sha256", "as_of", "seed", "knobs")  # only runs on the same ones are compared
+PROSE = {"reason", "notes", "method", "text"}  # sentences around the numbers, compared through the numbers
+NAMES = ("id", "label", "field")  # what tells the entries of a list apart
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with one spelling: equal values give equal bytes."""
+    return (json.dumps(value, indent=1, sort_keys=False, ensure_ascii=False) + "\n").encode()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def entry_sha256(claim: Claim) -> str:
+    """Hash of one claim's own entry in the registry; changes to other entries do not touch it."""
+    return sha256(canonical(claim.model_dump(mode="json")))
+
+
+def as_registered(claim: Claim) -> dict[str, Any]:
+    """The parameters of a run without options."""
+    return {"claim": claim.id, "data": None, "as_of": None, "seed": SEED}
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        again = "make it again: claims report --all --force"
+        raise BadInput(f"{shown(path)}: not readable as JSON ({type(error).__name__}); {again}") from None
+
+
+def manifest(out: Path) -> dict[str, Any]:
+    """The manifest of the newest generation; empty where there is none."""
+    return _json(out / LATEST / "manifest.json")
+
+
+def whole(out: Path, files: Mapping[str, str]) -> bool:
+    """Are these files of the newest generation (path → sha256) all there, unchanged?"""
+    paths = {out / LATEST / path: digest for path, digest in files.items()}
+    return all(path.is_file() and sha256(path.read_bytes()) == digest for path, digest in paths.items())
+
+
+def last_good(out: Path) -> dict[str, dict[str, Any]]:
+    """The claims of the newest generation whose files are whole."""
+    return {name: entry for name, entry in manifest(out).get("claims", {}).items() if whole(out, entry["files"])}
+
+
+def records(out: Path, published: Path = PUBLISHED) -> dict[str, dict[str, Any]]:
+    """The newest record of every claim that was ever run: from `out`, else from the committed file."""
+    found = dict(_json(published).get("claims", {}))
+    return found | {path.stem: _json(path) for path in sorted((out / LATEST / "claims").glob("*.json"))}
+
+
+def published_record(out: Path, now: Mapping, entry: str, published: Path = PUBLISHED) -> tuple[dict | None, str]:
+    """The published record that `now` may be compared with, and where it stands; None and the reason where none may.
+
+    `entry` is the hash of the claim's own registry entry: other entries may change without touching this claim.
+    """
+    name, reasons = now["claim"], []
+    told = manifest(out).get("claims", {}).get(name, {})
+    latest = out / LATEST / "claims" / f"{name}.json"
+    for path, record in ((latest, _json(latest)), (published, _json(published).get("claims", {}).get(name))):
+        if not record:
+            continue
+        free = {"registry_sha256"} if path == latest and told.get("entry_sha256") == entry else set()
+        other = [key for key in INPUTS if record.get(key) != now.get(key) and key not in free]
+        if not other:
+            return record, shown(path)
+        reasons.append("; ".join(f"{key} was {_short(record.get(key))}, is {_short(now.get(key))}" for key in other))
+    return None, reasons[0] if reasons else f"nothing is published for '{name}'; see claims report {name}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:12] if len(text) == 64 else text
+
+
+Difference = namedtuple("Difference", "id published now tolerance")  # a value that is not the published one
+
+
+def differences(published: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[Difference], int]:
+    """Every number, word and date of two records that differs, and how many were compared.
+
+    >>> differences({"n": 2, "p": 0.5}, {"n": 2, "p": 0.50000001})
+    ([], 2)
+    """
+    old, new = ({path: value for path, value in _leaves(r) if path != "registry_sha256"} for r in (published, now))
+    found = []
+    for path in old | new:
+        was, is_now = old.get(path), new.get(path)
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (was, is_now))
+        if abs(was - is_now) > TOLERANCE * max(abs(was), abs(is_now)) if numbers else was != is_now:
+            found.append(Difference(path, was, is_now, TOLERANCE if numbers else None))
+    return found, len(old)
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a record with the path to it; the entries of a list go by name, else by number."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if key not in PROSE:
+                yield from _leaves(part, f"{path} {key}".strip())
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            name = next((part[n] for n in NAMES if n in part), number) if isinstance(part, Mapping) else number
+            yield from _leaves(part, f"{path} {name}".strip())
+    else:
+        yield path, value
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def writable(out: Path) -> Iterator[None]:
+    """What the file system refuses (read-only, full, a file in the way) as one line."""
+    try:
+        yield
+    except OSError as error:
+        why = f"cannot be written ({(error.strerror or type(error).__name__).lower()})"
+        raise ReportFailed(f"{shown(out)}: {why}; free it or name another folder: --out DIR") from None
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """The only run that writes to `out`; the kernel frees the lock when the run ends, however it ends."""
+    import fcntl
+
+    with writable(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / LOCK).open("a")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait = "wait for it, or name another folder: --out DIR"
+            raise RunLocked(f"another run is writing to {shown(out)}; {wait}") from None
+        with writable(out):
+            for left in out.glob(f"{STAGING}*"):  # of a run that was killed: nobody else can hold the lock now
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        yield
+
+
+def place(out: Path, name: str, files: Mapping[str, bytes], keep: int) -> Path:
+    """Write all files of a generation, then make it the latest, all or nothing; keep the newest `keep`."""
+    staging, target, link = out / f"{STAGING}{name}", out / name, out / f"{STAGING}latest"
+    try:
+        with writable(out):
+            (staging / "claims").mkdir(parents=True)
+            for path, content in files.items():
+                (staging / path).write_bytes(content)
+            _sync(*staging.rglob("*"), staging)
+            os.rename(staging, target)
+            os.symlink(name, link)
+            os.replace(link, out / LATEST)
+            _sync(out)
+    except ReportFailed:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    generations = sorted(path for path in out.glob("*T*Z-*") if (path / "manifest.json").is_file())
+    for old in generations[: -max(keep, 1)]:
+        if old != target:  # the one that `latest` names stays, though the clock went back
+            shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """One file, whole or not at all."""
+    staging = path.with_name(f"{STAGING}{path.name}")
+    with writable(path):
+        staging.write_bytes(content)
+        _sync(staging)
+        os.replace(staging, path)
+
+
+def _sync(*paths: Path) -> None:
+    """Wait until files and folders are on the disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def publish(out: Path, registry: Registry, published: Path = PUBLISHED) -> tuple[Path, int]:
+    """The records of the latest generation as one committed file; only of runs as registered, on one state of data."""
+    told, good, known, found = manifest(out), last_good(out), records(out), {}
+    for claim in (c for c in registry.claims if good.get(c.id, {}).get("parameters") == as_registered(c)):
+        entry = good[claim.id]
+        if (entry["entry_sha256"], entry["data_sha256"]) != (entry_sha256(claim), told["data_sha256"]):
+            raise ReportFailed(f"{claim.id}: its page is built on other data or another rule; run claims report --all")
+        # the entry is the one that was judged, so the numbers hold for the registry as it is now
+        found[claim.id] = known[claim.id] | {"registry_sha256": registry.sha256}
+    if not found:
+        raise ReportFailed(f"{shown(out)}: no reports with the registered parameters; run claims report --all")
+    shared = {"data_sha256": told["data_sha256"], "registry_sha256": registry.sha256, "seed": SEED}
+    replace_file(published, canonical(shared | {"claims": found}))
+    return published, len(found)
