@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from analysis_lib.errors import BadInput, unknown
-from analysis_lib.events import BLOCS, CONFIDENCE, PRECISION, THEATRES, WEAPONS
+from analysis_lib.events import BLOCS, CONFIDENCE, PRECISION, TABLES, THEATRES, WEAPONS
 from analysis_lib.windows import Window
 
 Kind = Literal["test", "fact", "fact+test", "documentary"]
@@ -185,6 +185,8 @@ class Fact(Strict):
     def _one_origin(self) -> Fact:
         if (self.event_id is None) != (self.column is None):
             raise ValueError("event_id and column go together")
+        if self.column is not None and self.column not in TABLES["events"].columns:
+            raise ValueError(str(unknown("column", self.column, TABLES["events"].columns, "see data/CODEBOOK.md")))
         if sum(x is not None for x in (self.event_id, self.measure, self.coded)) > 1:
             raise ValueError("give one of event_id, measure and coded")
         if self.measure and (self.start is None or self.end is None):

@@ -115,15 +115,11 @@ def running_gap(series: Series, window: Window, alternative: Alternative = "less
     at a full stop after the last event, for this open gap and Gamma(k) completed ones. Misleads because a text on a gap
     is written while the gap is long: the p-value does not pay for that. Jarrett 1979, doi 10.1093/biomet/66.1.191.
     """
-    method = "exact law of an open gap after completed ones"
-    events = series.event_days
-    clock = np.cumsum(series.observed) - 1
-    last = clock[window.mask(series.days) & series.observed]
-    if not events.size or not last.size:
+    method, events = "exact law of an open gap after completed ones", series.event_days
+    if not events.size or not (window.mask(series.days) & series.observed).any():
         reason = "no event in the frame" if not events.size else "no observed day in the window"
         return Finding("running_gap", method, alternative=alternative, n=int(events.size), reason=reason)
-    edge = bool(events[0] == 0)
-    k, s, g = events.size - edge, float(events[-1]), float(last[-1] - events[-1])
+    k, s, g = open_gap(series, window)
     span = s + g
     p = float(running_gap_p(k, s, g)) if k else 1.0
     best = float(running_gap_p(k, min(k, span), max(span - k, 0)))
@@ -131,15 +127,35 @@ def running_gap(series: Series, window: Window, alternative: Alternative = "less
         reason = "no completed gap before the open one" if k == 0 else "an event on the last day: no gap is open"
         return Finding("running_gap", method, p_value=1.0, p_two_sided=1.0, attainable_p=best, alternative=alternative,
                        n=int(events.size), exposure=span, reason=reason)  # fmt: skip
-    r = alpha ** (1 / k)
     high, limit = ((s / g) * (tail ** (-1 / k) - 1) for tail in (0.025, 0.05))
     return Finding(
         "running_gap", method, estimate=0.0, low=0.0, high=high, p_value=p if alternative == "less" else 1 - p,
         p_two_sided=min(1.0, 2 * min(p, 1 - p)), attainable_p=best,
-        power=float(gammainc(k, k / s * g * r / (1 - r))) if s else 0.0, alternative=alternative, limit_low=0.0,
+        power=float(running_gap_power(k, s, g, alpha, np.zeros(1))[0]), alternative=alternative, limit_low=0.0,
         limit_high=limit, n=int(events.size), exposure=span,
         notes=(f"{k} completed gaps of {s:g} days in all, then {g:g} days without an event",),
     )  # fmt: skip
+
+
+def open_gap(series: Series, window: Window) -> tuple[int, float, float]:
+    """Completed gaps, their total length and the length of the gap open on the window's last watched day, in days.
+
+    An event on the frame's first day is the edge of the first gap.
+    """
+    events, clock = series.event_days, np.cumsum(series.observed) - 1
+    last = clock[window.mask(series.days) & series.observed][-1]
+    return int(events.size - (events[0] == 0)), float(events[-1]), float(last - events[-1])
+
+
+def running_gap_power(k: int, s: float, g: float, alpha: float, ratios: np.ndarray) -> np.ndarray:
+    """Probability that a gap is open for g days and found, when the rate falls to each of `ratios` of what it was.
+
+    The k completed gaps are Gamma(k) at their observed mean rate k / s; 0 where they have no length.
+    """
+    if not s or not k:
+        return np.zeros(np.shape(ratios))
+    short = alpha ** (1 / k) / (1 - alpha ** (1 / k))  # p <= alpha when s / g is at most this
+    return gammainc(k, k / s * g * short) * np.exp(-np.asarray(ratios) * k / s * g)
 
 
 def running_gap_p(k, s, g):
@@ -165,13 +181,13 @@ def gap_model(series: Series, window: Window) -> list[Finding]:
     if days.size < 3:
         reason = "fewer than two completed gaps before the window's end"
         return [Finding(name, "waiting-time model", n=int(days.size), reason=reason) for name in names]
-    open_gap = float(last[-1] - days[-1])
-    times = np.append(np.diff(days).astype(float), [open_gap] if open_gap else [])
-    status = np.append(np.ones(days.size - 1), [0] if open_gap else [])
+    waiting = float(last[-1] - days[-1])
+    times = np.append(np.diff(days).astype(float), [waiting] if waiting else [])
+    status = np.append(np.ones(days.size - 1), [0] if waiting else [])
     rate, ll_exp = exponential(times, status)
     n, exposure = int(status.sum()), float(times.sum())
     method = "Weibull model of gaps between attack days, the open gap censored"
-    if np.ptp(times[status == 1]) == 0 and open_gap <= times[0]:
+    if np.ptp(times[status == 1]) == 0 and waiting <= times[0]:
         reason = "all gaps are equal: the shape has no finite estimate"
         weibull_shape = Finding("weibull_shape", method, n=n, exposure=exposure, reason=reason)
     else:
@@ -179,12 +195,14 @@ def gap_model(series: Series, window: Window) -> list[Finding]:
         lr = max(0.0, 2 * (ll - ll_exp))
         weibull_shape = Finding("weibull_shape", method, estimate=shape, p_value=float(gammaincc(0.5, lr / 2)), n=n,
                                 exposure=exposure, notes=(f"scale {scale:.3g} days",))  # fmt: skip
+    at, survival = kaplan_meier(times, status)
+    km = survival[at < waiting].min(initial=1.0)
     return [
         weibull_shape,
-        Finding("gap_exceedance", "P(gap >= the open gap), exponential model", estimate=float(np.exp(-rate * open_gap)),
-                n=n, exposure=exposure, notes=(f"open gap {open_gap:g} days",)),
+        Finding("gap_exceedance", "P(gap >= the open gap), exponential model", estimate=float(np.exp(-rate * waiting)),
+                n=n, exposure=exposure, notes=(f"open gap {waiting:g} days", f"by Kaplan–Meier {km:.3g}")),
         Finding("length_biased_gap", "P(the gap running on a random day is at least this long), exponential model",
-                estimate=float((1 + rate * open_gap) * np.exp(-rate * open_gap)), n=n, exposure=exposure),
+                estimate=float((1 + rate * waiting) * np.exp(-rate * waiting)), n=n, exposure=exposure),
     ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from analysis_lib.completeness import contrast
 from analysis_lib.design import Design, Null
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
-from analysis_lib.gaps import gap_model, longest_gap, running_gap, running_gap_p, scan
+from analysis_lib.gaps import gap_model, longest_gap, open_gap, running_gap, running_gap_p, running_gap_power, scan
 from analysis_lib.placebo import FEWEST, placebo_counts, placebo_windows
 from analysis_lib.rates import conditional_p, mid_p, none_expected, poisson_rate, rate_power, rate_ratio, with_power
 from analysis_lib.sensitivity import PValues, events_and_dates
@@ -126,7 +126,7 @@ def _nb_trend(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
 
 def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     """Shown, not counted: mid-p, chance of an empty window, gap models, theta grid, Bayes, Poisson checks."""
-    from analysis_lib.bayes import bayes_factors, ratio_posterior
+    from analysis_lib.bayes import SHAPE, bayes_factors, predictive, ratio_posterior
     from analysis_lib.regression import dispersion, nb_window, theta_grid
 
     x1, t1, x0, t0 = sample.series.split(sample.window)
@@ -134,13 +134,13 @@ def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     exact = "exact conditional test, mid-p"
     share, less_is = t1 / (t1 + t0), rule.direction == "less"
     less, greater = mid_p(x1, n, share)
-    expected = n / (t1 + t0) * t1
+    expected, uncertain = n / (t1 + t0) * t1, predictive(SHAPE, 0.0, x0, t0, t1)["none"]
     found = [
         Finding("mid_p", exact, p_value=min(less if less_is else greater, 1.0),
                 alternative=rule.direction, n=n, exposure=t1 + t0),
         replace(poisson_rate(x0, t0), quantity="baseline_rate", notes=("events a day outside the window",)),
         Finding("expected_events", "events expected in the window at the frame's mean rate", estimate=expected, n=n,
-                exposure=float(t1), notes=(f"P(none) = {none_expected(expected):.3g}",)),
+                exposure=t1, notes=(f"P(none) = {none_expected(expected):.3g}", f"Gamma–Poisson {uncertain:.3g}")),
         Finding("events_needed", f"events with which an empty {'window' if less_is else 'baseline'} reaches alpha",
                 estimate=float(ceil(log(rule.alpha) / log(1 - share if less_is else share))), n=n, exposure=t1 + t0),
         nb_window(sample.series, sample.window, rule.direction, trend=False, interval=False),
@@ -217,6 +217,8 @@ def _power(sample: Sample, spec: Spec, rule: Rule, effects: np.ndarray) -> np.nd
     _, t1, x0, t0 = sample.series.split(sample.window)
     if x0 == 0:
         return None
+    if spec.test == "running_gap":
+        return running_gap_power(*open_gap(sample.series, sample.window), rule.alpha, effects)
     return np.array([rate_power(e * x0 / t0 * t1, x0, t1, t0, rule.alpha, rule.direction) for e in effects])
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError
 
 from analysis_lib.claims import Claim, Strict, problems, shallow
 from analysis_lib.errors import BadInput, unknown
@@ -19,14 +21,6 @@ class Registry(Strict):
 
     claims: tuple[Claim, ...]
     sha256: str
-
-    @model_validator(mode="after")
-    def _ids_are_unique(self) -> Registry:
-        ids = [claim.id for claim in self.claims]
-        twice = sorted({i for i in ids if ids.count(i) > 1})
-        if twice:
-            raise ValueError(f"the same id twice: {', '.join(twice)}")
-        return self
 
     @cached_property
     def by_id(self) -> dict[str, Claim]:
@@ -59,6 +53,17 @@ def _read(path: Path) -> bytes:
         raise BadInput(f"{shown(path)}: cannot be read ({error.strerror}); give a YAML file of claims") from None
 
 
+def _impossible_date(raw: bytes) -> int:
+    """The line of the first date that no calendar has."""
+    for number, line in enumerate(raw.decode(errors="replace").splitlines(), 1):
+        for text in re.findall(r"\b\d{4}-\d\d?-\d\d?\b", line):
+            try:
+                date(*map(int, text.split("-")))
+            except ValueError:
+                return number
+    return 1
+
+
 def _parse(raw: bytes, name: str) -> list[Claim]:
     try:
         shallow(raw)
@@ -68,8 +73,10 @@ def _parse(raw: bytes, name: str) -> list[Claim]:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise BadInput(f"{where}: not YAML: {error.problem}; mend the line") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{name}: not YAML: {error}; save it as UTF-8 text") from None
+    except ValueError as error:  # a date that no calendar has
+        raise BadInput(f"{name}:{_impossible_date(raw)}: got a date with {error}; mend the date") from None
     if not isinstance(data, dict) or set(data) != {"claims"} or not isinstance(data["claims"], list):
         raise BadInput(f"{name}:1:1: got no list under the one key 'claims'; write 'claims:' and a list of entries")
     items = node.value[0][1].value

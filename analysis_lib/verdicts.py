@@ -56,10 +56,8 @@ def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
         return Verdict("supported", f"every condition of the rule holds: {primary.sentence()}", 4)
     if _excludes_sesoi(rule, primary):
         limit = primary.limit_low if rule.direction == "less" else primary.limit_high
-        reason = (
-            f"the one-sided 95 % limit, {number(limit)}, excludes the smallest effect of interest, {number(rule.sesoi)}"
-        )
-        return Verdict("contradicted", reason, 5)
+        what = f"the smallest effect of interest, {number(rule.sesoi)}"
+        return Verdict("contradicted", f"the one-sided 95 % limit, {number(limit)}, excludes {what}", 5)
     return Verdict("not distinguishable", f"from chance: {'; '.join(missing)}", 6)
 
 
@@ -163,8 +161,6 @@ def literal_verdict(facts: Sequence[FactCheck]) -> Verdict:
     if wrong:
         return Verdict("contradicted", "; ".join(f.sentence() for f in wrong))
     if not required or unknown_values:
-        reason = (
-            "; ".join(f.sentence() for f in unknown_values) or "the claim states nothing that the event list could show"
-        )
-        return Verdict("not testable", reason)
+        told = "; ".join(f.sentence() for f in unknown_values)
+        return Verdict("not testable", told or "the claim states nothing that the event list could show")
     return Verdict("supported", "; ".join(f.sentence() for f in required))

@@ -307,3 +307,15 @@ def test_every_field_of_a_specification_says_what_it_is():
 def test_the_file_itself_holds_each_id_once():
     ids = [entry["id"] for entry in yaml.load(REGISTRY.read_bytes(), Loader=yaml.CSafeLoader)["claims"]]
     assert len(ids) == len(set(ids))
+
+
+def test_an_impossible_date_is_told_with_its_line(tmp_path):
+    file = tmp_path / "mine.yml"
+    file.write_text("claims:\n  - id: mine\n    published: 2021-06-05\n    spec: {window_start: 2021-13-01}\n")
+    with pytest.raises(BadInput, match=r"mine\.yml:4: got a date with month must be in 1\.\.12"):
+        load_claims(file)
+
+
+def test_a_fact_names_a_column_of_the_event_table():
+    with pytest.raises(ValueError, match="unknown column 'woundd': did you mean wounded"):
+        Fact(field="hurt", stated=0, event_id="IQ-20231018-01", column="woundd")

@@ -20,6 +20,7 @@ from analysis_lib.gaps import (
     longest_gap_p,
     running_gap,
     running_gap_p,
+    running_gap_power,
     spacings,
     weibull,
 )
@@ -272,7 +273,7 @@ def test_gaps_are_between_days_with_an_event_and_the_last_is_censored():
 
 def test_events_after_the_window_are_not_known_to_the_gap_model():
     early = gap_model(tiny(1, 0, 1, 0, 1, 0, 0, 0, 0, 1), january(6, 8))
-    assert (early[0].n, early[1].notes) == (2, ("open gap 3 days",))
+    assert (early[0].n, early[1].notes) == (2, ("open gap 3 days", "by Kaplan–Meier 0.333"))
 
 
 def test_fewer_than_two_completed_gaps_give_a_reason_and_no_number():
@@ -295,3 +296,14 @@ def test_a_poisson_history_looks_exponential_and_a_clustered_one_does_not(seed):
     assert chance.p_value > 0.05
     clusters = without(steady_days(YEAR), Window(date(2021, 2, 1), date(2021, 12, 1)))[seed::3]
     assert gap_model(watched(clusters, YEAR), YEAR)[0].estimate < 1
+
+
+def test_power_of_the_open_gap_at_a_full_stop_and_on_the_way_to_it():
+    """Two gaps of 27 days in all, then 25 open days: found when the first two are short enough, by simulation."""
+    rng = np.random.default_rng(3)
+    lengths = rng.gamma(2, 27 / 2, size=200_000)
+    found = running_gap_p(2, lengths, 25.0) <= 0.05
+    full, half = running_gap_power(2, 27.0, 25.0, 0.05, np.array([0.0, 0.5]))
+    assert full == pytest.approx(found.mean(), abs=4 * np.sqrt(found.mean() / found.size))
+    still_open = rng.exponential(27 / 2 / 0.5, size=found.size) >= 25.0
+    assert half == pytest.approx((found & still_open).mean(), abs=0.002)
