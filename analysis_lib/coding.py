@@ -58,7 +58,7 @@ def coded(events: pd.DataFrame, word: str | None, settled: date | None = None) -
     if word not in words:
         raise unknown("outcome", str(word), words, "set outcome to one of them")
     yes, no, concerned = words[word]
-    late = events["date"] > np.datetime64(settled if settled and word in OF_CLAIMS else "NaT")
+    late = events["date"] > np.datetime64(settled if settled and word in OF_CLAIMS else "NaT", "D")
     rows = events.assign(outcome=np.where(late | ~(yes | no), 0.5, yes))
     return rows if concerned is True else rows[concerned]
 

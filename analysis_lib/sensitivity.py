@@ -31,7 +31,7 @@ def leave_one_out(p_values: PValues, dates: np.ndarray, ids: list[str], alternat
             "leave_one_out", method, role="leave_one_out", alternative=alternative, n=0, reason="no event in the frame"
         )
     sets = np.tile(dates, (dates.size, 1))
-    np.fill_diagonal(sets, np.datetime64("NaT"))
+    np.fill_diagonal(sets, np.datetime64("NaT", "D"))
     p = p_values(sets)
     worst = int(np.argmax(p))
     return Finding("leave_one_out", method, role="leave_one_out", p_value=float(p[worst]), alternative=alternative,
@@ -73,7 +73,7 @@ def date_shift(
         method, used_seed, used_draws = "dates drawn within their precision", seed, draws
     shifts = np.zeros((moves.shape[0], dates.size), dtype=int)
     shifts[:, moving] = moves
-    p = p_values(dates + shifts)
+    p = p_values(dates + shifts.astype("timedelta64[D]"))
     spread = f"p between {p.min():.3g} and {p.max():.3g}, median {np.median(p):.3g}"
     note = f"{moving.size} of {dates.size} dates may move; {spread}"
     return Finding("date_shift", method, role="date_shift", p_value=float(p.max()), alternative=alternative,

@@ -106,7 +106,7 @@ def test_incidents_of_the_second_coding_found_in_the_event_list(tables, days, fo
 def test_as_many_as_can_be_are_matched_each_row_once(seed):
     """Against every assignment of incidents to rows, on lists of five."""
     rng = np.random.default_rng(seed)
-    first, second = (np.datetime64("2021-05-01") + rng.integers(0, 6, 5) for _ in range(2))
+    first, second = (np.datetime64("2021-05-01") + rng.integers(0, 6, 5).astype("timedelta64[D]") for _ in range(2))
     match = link(incidents(first), rows(second))
     best = max(
         sum(abs((first[i] - second[j]).astype(int)) <= 1 for i, j in enumerate(p)) for p in permutations(range(5))

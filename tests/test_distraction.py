@@ -34,7 +34,7 @@ def world(folder, *, after=1.0, before=1.0, seed=1, share=0.15, start=0):
     mean = 0.8 * (1 + 0.5 * np.sin(np.arange(DAYS.size) * 2 * np.pi / 365))
     mean = mean * np.where(near(attacks, range(1, 6)), after, 1) * np.where(near(attacks, range(-5, 0)), before, 1)
     counts = rng.poisson(mean * rng.gamma(3, 1 / 3, DAYS.size))
-    shifted = DAYS + start
+    shifted = DAYS + np.timedelta64(start, "D")
     write(folder, event_rows(shifted[attacks]), coverage=[coverage_row(Window(*shifted[[0, -1]].astype(object)))])
     with (folder / "ged.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -313,9 +313,9 @@ def test_judge_reads_the_joint_finding(registry):
 
 def few(days, total, window=(0, 4)):
     first = YEAR.calendar()[0]
-    frame = Window(date(2021, 1, 1), (first + total - 1).item())
-    series = series_of(first + np.asarray(days, dtype=int), np.ones(total, dtype=bool), frame)
-    return series, Window((first + window[0]).item(), (first + window[1] - 1).item())
+    frame = Window(date(2021, 1, 1), (first + np.timedelta64(total - 1, "D")).item())
+    series = series_of(first + np.asarray(days, dtype="timedelta64[D]"), np.ones(total, dtype=bool), frame)
+    return series, Window(*((first + np.timedelta64(day, "D")).item() for day in (window[0], window[1] - 1)))
 
 
 def test_the_scan_is_the_fullest_window_of_uniform_events():

@@ -39,7 +39,9 @@ def tiny(*counts: int, blind: tuple[int, ...] = ()) -> Series:
     """A series with these daily counts; the days at `blind` were not watched."""
     observed = np.ones(len(counts), dtype=bool)
     observed[list(blind)] = False
-    return Series(np.datetime64("2021-01-01") + np.arange(len(counts)), np.array(counts), observed)
+    return Series(
+        np.datetime64("2021-01-01") + np.arange(len(counts)).astype("timedelta64[D]"), np.array(counts), observed
+    )
 
 
 def january(first: int, last: int) -> Window:

@@ -53,7 +53,7 @@ def test_the_reference_case_of_circular_shifts_on_an_open_line():
     case = reference("events")["sh-circular-shift"]
     y, window = case["data"]["y"], case["data"]["window"]
     ring = np.array(y + y[: len(window) - 1])
-    days = np.datetime64("2021-01-01") + np.arange(ring.size)
+    days = np.datetime64("2021-01-01") + np.arange(ring.size).astype("timedelta64[D]")
     null = placebo_counts(Series(days, ring, np.ones(ring.size, dtype=bool)), len(window), [])
     observed = sum(y[i] for i in window)
     got = {

@@ -74,7 +74,9 @@ def test_a_fixed_theta_gives_the_likelihood_of_the_fit_at_that_theta():
 
 def small_counts() -> Series:
     y = np.array(CASES["sh-dispersion"]["data"]["y"])
-    return Series(np.datetime64("2021-01-01") + np.arange(y.size), y, np.ones(y.size, dtype=bool))
+    return Series(
+        np.datetime64("2021-01-01") + np.arange(y.size).astype("timedelta64[D]"), y, np.ones(y.size, dtype=bool)
+    )
 
 
 def test_dispersion_of_daily_counts():

@@ -205,8 +205,8 @@ def test_moving_everything_by_some_days_moves_the_series_alone(tmp_path, days):
     dates = steady_days(MAY, every=3)
     here = load_tables(write(tmp_path / "a", event_rows(dates), coverage=[coverage_row(MAY)]))
     there_rows = [coverage_row(MAY) | moved(MAY, days)]
-    there = load_tables(write(tmp_path / "b", event_rows(dates + days), coverage=there_rows))
+    there = load_tables(write(tmp_path / "b", event_rows(dates + np.timedelta64(days, "D")), coverage=there_rows))
     first, second = daily_counts(here, DRONES, MAY), daily_counts(there, DRONES, MAY.shift(days))
     np.testing.assert_array_equal(first.counts, second.counts)
     np.testing.assert_array_equal(first.observed, second.observed)
-    assert (second.days - first.days == np.timedelta64(days)).all()
+    assert (second.days - first.days == np.timedelta64(days, "D")).all()

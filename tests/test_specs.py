@@ -261,7 +261,7 @@ def test_moving_all_dates_changes_no_finding(registry, tmp_path, name, days):
     results = []
     for k in (0, days):
         knobs = {f"{span}_{end}": day for span, w in spans.items() for end, day in moved(w, k).items()}
-        rows = event_rows(days_here + k)
+        rows = event_rows(days_here + np.timedelta64(k, "D"))
         there = {"windows": [window_row(WAR.shift(k))], "coverage": [coverage_row(short.shift(k))]}
         results.append(all_findings(claim, registry, tmp_path / str(k), rows, knobs, **there))
     (here, verdict_here), (there, verdict_there) = results
@@ -300,7 +300,7 @@ def test_a_day_that_nobody_watched_changes_no_finding(place):
     """One blind day put into the frame, later days and events moved on by one."""
     dates = np.concatenate([HISTORY[FRAME.mask(HISTORY)], [np.datetime64("2021-04-14")]])
     longer = Window(FRAME.start, FRAME.shift(1).end)
-    cut = FRAME.calendar()[0] + place
+    cut = FRAME.calendar()[0] + np.timedelta64(place, "D")
     watched = np.ones(longer.days, dtype=bool)
     watched[place] = False
     late = lambda day: np.datetime64(day) >= cut  # noqa: E731
