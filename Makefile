@@ -36,7 +36,7 @@ report: $(READY) ## regenerate the stale reports; open reports/latest/index.html
 test: lint ## lint, then unit tests, docstring examples and notebooks
 	@$(BIN)/python -m pytest
 
-lab: $(READY) ## open JupyterLab on the first notebook
+lab: $(READY) ## open JupyterLab on the overview
 	@$(BIN)/jupyter lab notebooks/00_overview.ipynb
 
 setup: $(READY) ## make .venv: from requirements.lock where it applies, else from pyproject.toml
