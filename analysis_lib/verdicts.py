@@ -61,6 +61,12 @@ def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
     return Verdict("not distinguishable", f"from chance: {'; '.join(missing)}", 6)
 
 
+def alone(claim: Claim, primary: Finding) -> Verdict:
+    """The rule with the primary test standing in for its other conditions: where it fails, the full rule fails too."""
+    roles = ("primary", "randomisation", "robustness", "robustness", "leave_one_out", "date_shift")
+    return judge(claim, [replace(primary, role=role) for role in roles])
+
+
 def needs_robustness(rule: Rule, findings: Sequence[Finding]) -> bool:
     """Can robustness still change the verdict? Only where all other conditions for support hold."""
     primary, randomisation = findings[:2]
