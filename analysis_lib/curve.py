@@ -105,7 +105,7 @@ def specification_curve(claim: Claim, tables: Tables, *, seed: int, largest: int
     distinct = {id(f): f for f in found}  # many specifications share an outcome, and then its finding
     judged = {key: alone(claim, f).verdict for key, f in distinct.items()}
     table["verdict"] = [judged[id(f)] for f in found]
-    table = table.astype({name: float for name in ("estimate", "low", "high", "p_value")})
+    table = table.astype(dict.fromkeys(("estimate", "low", "high", "p_value"), float))
     return Curve(table.sort_values("estimate", kind="stable", ignore_index=True), tuple(options), possible, seed,
                  shifted, claim.rule.direction == "less")  # fmt: skip
 

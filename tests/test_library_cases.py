@@ -1,4 +1,4 @@
-"""Reference cases of methods that the suite takes from statsmodels as they are: the options that give the definition."""
+"""Reference cases of methods taken from statsmodels as they are: which options give the definition."""
 
 from itertools import combinations
 
@@ -40,7 +40,7 @@ def test_the_log_rank_test():
 PAIRS = ("AB", "AC", "BC")
 
 
-@pytest.mark.filterwarnings("ignore:divide by zero")  # the saturated model has no residual degree of freedom
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:Perfect separation")  # of the saturated model
 @pytest.mark.parametrize("terms", [some for size in range(4) for some in combinations(PAIRS, size)], ids=str)
 def test_three_lists_log_linear(terms):
     case = reference("richness_recapture")["sh-loglin3-hav"]
