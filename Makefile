@@ -25,10 +25,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lab setup publish lint format lock clean FORCE
+.PHONY: help report test lab setup publish calibration peers lint format lock clean FORCE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 report: $(READY) ## regenerate the stale reports; open reports/latest/index.html
 	@$(BIN)/claims report --all
@@ -45,6 +45,13 @@ setup: $(READY) ## make .venv: from requirements.lock where it applies, else fro
 publish: report ## regenerate, then record the numbers in reports/published.json
 	@$(BIN)/claims publish
 
+calibration: $(READY) ## for maintainers: simulate every rule, an hour on two cores; goes on where it was stopped
+	@$(BIN)/python bench/calibration.py
+
+peers: $(READY) ## for maintainers: the pause rule beside CausalPy and statsmodels, half an hour
+	@$(BIN)/python -m pip install -qq '.[bench]'
+	@$(BIN)/python bench/peers.py
+
 lint: $(READY) ## check style and that notebooks hold no stray output
 	@$(BIN)/ruff check -q .
 	@$(BIN)/ruff format --check -q . || { echo "make: formatting differs, run: make format" >&2; exit 1; }
@@ -56,7 +63,7 @@ format: $(READY) ## rewrite the code in the house style, strip the notebooks
 	@$(STRIP) notebooks/*.ipynb
 
 lock: ## for maintainers: resolve requirements.lock anew (needs uv)
-	@$(UV) pip compile pyproject.toml --extra dev --upgrade --python-version 3.11 \
+	@$(UV) pip compile pyproject.toml --extra dev --extra data --upgrade --python-version 3.11 \
 	  --python-platform x86_64-unknown-linux-gnu --generate-hashes --no-header --no-annotate \
 	  --quiet --output-file requirements.lock
 
@@ -95,6 +102,6 @@ $(READY): requirements.lock pyproject.toml
 	  $(BIN)/python -m pip install -qq --no-deps --no-build-isolation --no-index -e .; \
 	else \
 	  echo "requirements.lock is for CPython 3.11 on x86-64 Linux and does not apply here: installing the ranges of pyproject.toml into .venv."; \
-	  $(BIN)/python -m pip install -qq -e '.[dev]'; \
+	  $(BIN)/python -m pip install -qq -e '.[dev,data]'; \
 	fi
 	@pwd > $(READY)

@@ -127,7 +127,12 @@ def planted(claim: Claim, tables: Tables, days: np.ndarray) -> np.ndarray:
 
 
 def in_time(claim: Claim, truth: str, kind: str, events: int, rng: np.random.Generator) -> str:
-    """The verdict on one simulated history: simulated days, all else as in rows of the real ones."""
+    """The verdict on one simulated history."""
+    return verdict(claim, take_sample(claim.spec, simulated(claim, truth, kind, events, rng)))
+
+
+def simulated(claim: Claim, truth: str, kind: str, events: int, rng: np.random.Generator) -> Tables:
+    """Tables with simulated days of the attacks that the claim counts; all else in their rows is that of real ones."""
     tables, _ = bundled()
     spec, frame = claim.spec, claim.spec.frame
     span = frame
@@ -149,8 +154,7 @@ def in_time(claim: Claim, truth: str, kind: str, events: int, rng: np.random.Gen
     if kind == "answered peaks":
         tables = answered(spec, tables, calendar, days)
     others = tables.events[~tables.events["event_id"].isin(real["event_id"])]
-    simulated = replace(tables, events=pd.concat([others, rows], ignore_index=True))
-    return verdict(claim, take_sample(spec, simulated))
+    return replace(tables, events=pd.concat([others, rows], ignore_index=True))
 
 
 def answered(spec: Spec, tables: Tables, calendar: np.ndarray, days: np.ndarray) -> Tables:
