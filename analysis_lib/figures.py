@@ -1,200 +1,187 @@
-"""Studies → matplotlib figures: colour-blind safe, units on the axes, readable in grey print."""
+"""Studies → matplotlib figures: the parts that all pictures share, and the pictures of every family.
+
+Colour-blind safe, units on the axes, readable in grey print: the looks stand in `reports/templates/pictures.yml`, each
+under the words that the legend has for it. A picture is a function that draws a study on axes; `picture` gives it the
+theme, the legend above, and the sentence that stands where there is nothing to draw.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
 
-import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.figure import Figure
+import yaml
 
 from analysis_lib.claims import ALL
 from analysis_lib.events import WEAPONS
-from analysis_lib.finding import number
+from analysis_lib.finding import Finding, number
 from analysis_lib.gaps import longest_gap_p
-from analysis_lib.pauses import windows_of
+from analysis_lib.paths import TEMPLATES
 from analysis_lib.series import chosen_windows, select
 from analysis_lib.specs import design_of
+from analysis_lib.study import Study
 from analysis_lib.windows import Window
 
-if TYPE_CHECKING:
-    from analysis_lib.study import Study
-
-COLOURS = sns.color_palette("colorblind")
-VERDICT_STYLE = {
-    "supported": (COLOURS[2], "o"),
-    "contradicted": (COLOURS[3], "X"),
-    "not distinguishable": (COLOURS[0], "s"),
-    "not testable": ("0.55", "D"),
-}
+STYLE = yaml.safe_load((TEMPLATES / "pictures.yml").read_text("utf-8"))
+LOOKS = STYLE["looks"]
 
 
-def _axes(height: float, width: float = 8.0) -> tuple[Figure, plt.Axes]:
-    sns.set_theme(style="ticks", context="notebook", rc={"axes.spines.top": False, "axes.spines.right": False})
-    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-    return figure, axes
+class NothingToDraw(Exception):
+    """Why there is no picture."""
 
 
-def _nothing(study: Study, why: str = "") -> Figure:
-    """Where there is nothing to draw: the reason, in words."""
-    figure, axes = _axes(1.2)
-    axes.axis("off")
-    axes.text(0, 0.5, f"Nothing to draw: {why or study.now.inferential.reason}", va="center", wrap=True)
-    return figure
+def need(value: Any, why: str = "") -> Any:
+    """`value` where there is one; else the picture is the sentence `why`, by default the verdict's reason."""
+    if not value:
+        raise NothingToDraw(why)
+    return value
 
 
-def timeline(study: Study, margin_days: int = 21) -> Figure:
-    """Attacks on the same sites and convoys by weapon, those that the test counts filled, wars and truces shaded."""
-    sample = study.now.sample
-    if sample is None:
-        return _nothing(study)
-    shown = Window(sample.frame.shift(-margin_days).start, sample.frame.shift(margin_days).end)
-    wider = {"weapons": ALL, "unit": "attack"} | ({"sites": "us_interests"} if study.spec.sites == "us_sites" else {})
-    rows = select(study.tables.as_of(study.as_of).events, study.spec.model_copy(update=wider))
-    rows = rows[shown.mask(rows["date"].to_numpy().astype("datetime64[D]"))]
-    counted = set(sample.rows["event_id"][sample.frame.mask(sample.rows["date"].to_numpy().astype("datetime64[D]"))])
-    weapons = [w for w in WEAPONS if any(w in cell.split(";") for cell in rows["weapons"].unique())] or ["none"]
-    figure, axes = _axes(1.5 + 0.4 * len(weapons))
-    for kind, colour, hatch in (("war", COLOURS[1], ""), ("truce", COLOURS[4], "//")):
-        spec = study.spec.model_copy(update={"window_kind": kind})
-        spans = [
-            w.clip(shown) for w in windows_of(study.tables, spec) if study.spec.window_theatre and w.overlaps(shown)
-        ]
-        for i, span in enumerate(spans):
-            label = f"{kind}, {study.spec.window_theatre.replace('_', ' ')}" if i == 0 else None
-            axes.axvspan(span.start, span.shift(1).end, color=colour, alpha=0.18, hatch=hatch, lw=0, label=label)
-    kind, where = study.spec.trigger_kind, (study.spec.trigger_theatres, study.spec.trigger_ids)
-    marks = chosen_windows(study.tables.as_of(study.as_of), [kind], *where) if kind else []
-    for i, mark in enumerate(w.clip(shown) for w in marks if w.overlaps(shown)):
-        label = kind.replace("_", " ") if i == 0 else None
-        axes.axvspan(mark.start, mark.shift(1).end, color=COLOURS[2], alpha=0.3, lw=0.8, label=label)
-    if sample.window is not None:
-        axes.axvspan(sample.window.start, sample.window.shift(1).end, fill=False, ec="black", lw=1.2, label="window")
-    styles = (("counted, outside", COLOURS[0], "o"), ("counted, inside", COLOURS[3], "D"), ("not counted", "0.6", "|"))
-    if sample.window is None:
-        styles = (("counted", COLOURS[0], "o"), (None, COLOURS[3], "D"), styles[2])
-    for row, weapon in enumerate(weapons):
-        listed = rows[[weapon in cell.split(";") for cell in rows["weapons"]]]
-        for place, (label, colour, marker) in enumerate(styles):
-            pairs = zip(listed["date"], listed["event_id"], strict=True)
-            dates = [day for day, event_id in pairs if _place(day, event_id, counted, sample.window) == place]
-            axes.plot(dates, [row] * len(dates), marker, ms=7, color=colour, mec="black" if place < 2 else colour,
-                      mew=0.6 if place < 2 else 1.6, alpha=0.9, label=label if row == 0 else None, ls="")  # fmt: skip
-    axes.set_yticks(range(len(weapons)), [w.replace("_", " ") for w in weapons])
-    axes.set_ylim(-0.6, len(weapons) - 0.4)
-    axes.set_xlim(shown.start, shown.end)
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
-    axes.set(xlabel=f"local date of the attack (frame {sample.frame})", ylabel="weapon")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, fontsize="x-small", frameon=False)
-    return figure
+def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable[[Study], plt.Figure]]:
+    """Make a picture, study → Figure, of a function that draws a study on axes, `rows` of them one above the other.
+
+    A label that several marks share stands once in the legend.
+    """
+
+    def picture_of(draw: Callable[[Any, Study], None]) -> Callable[[Study], plt.Figure]:
+        @wraps(draw)
+        def drawn(study: Study) -> plt.Figure:
+            sns.set_theme(style="ticks", palette="colorblind", rc=STYLE["theme"])
+            figure, axes = plt.subplots(rows, figsize=(8, height), sharex=True, layout="constrained")
+            try:
+                draw(axes, study)
+            except NothingToDraw as why:
+                figure.set_figheight(1.2)
+                axes.axis("off")
+                axes.text(0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True)
+            handles, labels = figure.axes[0].get_legend_handles_labels()
+            if labels:
+                entries = dict(zip(labels, handles, strict=True))
+                figure.axes[0].legend(entries.values(), entries, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+            return figure
+
+        del drawn.__wrapped__  # it takes a study, not axes and a study
+        return drawn
+
+    return picture_of
 
 
-def _place(day: Any, event_id: str, counted: set[str], window: Window | None) -> int:
-    """0 counted outside the window, 1 counted inside it, 2 not counted by the test."""
-    return 2 if event_id not in counted else int(window is not None and day.date() in window)
+def lines(axes: plt.Axes, labels: list[str]) -> None:
+    """A line of the picture for each label, from the top down; the picture grows with them."""
+    axes.set_yticks(range(len(labels)), [label.replace("_", " ") for label in labels], fontsize="small")
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.figure.set_figheight(1.6 + 0.3 * len(labels))
 
 
-def gap_law(study: Study) -> Figure:
-    """Probability that the longest gap of the frame is at least so long by chance, with the observed gap."""
-    found = next((f for f in study.now.findings if f.quantity == "longest_gap" and f.estimate is not None), None)
-    if found is None:
-        return _nothing(study)
-    figure, axes = _axes(3.2)
-    gaps = np.linspace(1, found.exposure, 120)
-    axes.plot(gaps, [longest_gap_p(found.n, g, found.exposure) for g in gaps], color=COLOURS[0], lw=2)
-    axes.axvline(found.estimate, color=COLOURS[3], lw=1.5)
-    p = longest_gap_p(found.n, found.estimate, found.exposure)
-    axes.plot([found.estimate], [p], "o", color=COLOURS[3], mec="black")
-    side = -1 if found.estimate > 0.6 * found.exposure else 1
-    axes.annotate(f"observed {number(found.estimate)} days: P = {number(p)}", (found.estimate, p),
-                  xytext=(8 * side, 10), textcoords="offset points", ha="left" if side > 0 else "right")  # fmt: skip
-    axes.axvline(found.null_value, color="0.5", ls="--", lw=1)
-    axes.annotate("expected longest", (found.null_value, 0.02), rotation=90, fontsize="small", color="0.35", ha="right")
-    axes.set(xlabel=f"length of the longest gap in days ({found.n} events in {number(found.exposure)} watched days)",
-             ylabel="P(longest gap ≥ length)", ylim=(0, 1.05))  # fmt: skip
-    return figure
+def shade(axes: plt.Axes, spans: Iterable[Window], look: str, label: str = "") -> None:
+    """Shade the days of each window."""
+    for span in spans:
+        axes.axvspan(span.start, span.shift(1).end, label=(label or look).replace("_", " "), **LOOKS[look])
 
 
-def null_distribution(study: Study) -> Figure:
-    """Values of the statistic under the randomised null, with the observed one."""
-    if study.now.sample is None:
-        return _nothing(study)
-    null = design_of(study.spec).null(study.now.sample, study.spec, study.claim.rule, study.seed)
-    if null is None:
-        return _nothing(study, "too few placebos for a picture; see the method of the randomisation")
-    found = next(f for f in study.now.findings if f.role == "randomisation")
-    whole = np.issubdtype(null.values.dtype, np.integer)
-    bins = np.arange(-0.5, max(null.values.max(), null.observed) + 1.5) if whole else 40
-    figure, axes = _axes(3.0)
-    axes.hist(null.values, bins=bins, color=COLOURS[0], ec="white", alpha=0.85)
-    axes.axvline(null.observed, color=COLOURS[3], lw=2)
-    axes.annotate(f"observed: {number(float(null.observed))}\np = {number(found.p_value)}", (null.observed, 1),
-                  xycoords=("data", "axes fraction"), xytext=(6, -4), textcoords="offset points", va="top")  # fmt: skip
-    axes.set(xlabel=null.label, ylabel=f"placebos (of {null.values.size})")
-    if whole:
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    return figure
+def add_up(axes: plt.Axes, days: np.ndarray, dates: Any, look: str) -> None:
+    """How many of `dates`, a Series in order, lie on or before each of `days`, datetime64[D]."""
+    axes.step(days, dates.searchsorted(days, "right"), where="post", label=look, **LOOKS[look])
 
 
-def specification_strip(study: Study) -> Figure:
-    """Every registered specification: estimate, interval and verdict, sorted by estimate; the primary is marked."""
-    primary = study.primary
-    ratio = primary is not None and primary.null_value == 1.0
-    rows = [("primary", primary, study.now.inferential.verdict)] if primary else []
-    rows += [(f"{o.choice}: {o.label}", o.finding, o.verdict.verdict) for o in study.variations]
-    drawn = [row for row in rows if row[1].estimate is not None]
-    if not drawn:
-        return _nothing(study)
-    drawn.sort(key=lambda row: row[1].estimate)
-    figure, axes = _axes(1.2 + 0.27 * len(drawn))
-    far = min(3.0, max(1.0, *(abs(end or 0.0) for row in drawn for end in (row[1].low, row[1].estimate, row[1].high))))
-    floor, ceiling = (0.01, 100.0) if ratio else (-far, far)
-    for y, (_, found, verdict) in enumerate(drawn):
-        colour, marker = VERDICT_STYLE[verdict]
-        ends = (-np.inf if found.low is None else found.low, np.inf if found.high is None else found.high)
-        low, middle, high = np.clip([ends[0], found.estimate, ends[1]], floor, ceiling)
-        axes.plot([low, high], [y, y], color=colour, lw=1.4)
-        axes.plot([middle], [y], marker, color=colour, mec="black", mew=0.5, ms=7)
-    for verdict in dict.fromkeys(row[2] for row in drawn):
-        colour, marker = VERDICT_STYLE[verdict]
-        axes.plot([], [], marker, color=colour, mec="black", mew=0.5, label=verdict)
-    axes.set_yticks(range(len(drawn)), [row[0] for row in drawn], fontsize="small")
-    for tick in axes.get_yticklabels():
-        tick.set_fontweight("bold" if tick.get_text() == "primary" else "normal")
-    axes.axvline(primary.null_value, color="0.4", lw=1)
-    axes.axvline(study.claim.rule.sesoi, color="0.4", lw=1, ls=":")
+def note(axes: plt.Axes, words: str, x: Any, y: float) -> None:
+    """Words to the left of a point and below it."""
+    axes.annotate(words, (x, y), (-8, -3), textcoords="offset points", ha="right", va="top", fontsize="x-small")
+
+
+def intervals(axes: plt.Axes, study: Study, rows: list[tuple[str, Finding, str]]) -> None:
+    """A line for each (label, finding, look): its interval and estimate, beside what it is tested against.
+
+    Ratios are cut at 0.01 and 100, on a logarithmic scale, others at -3 and 3. Without an interval there is no line.
+    """
+    ratio, ends = study.primary.null_value == 1.0, np.array([[f.low, f.estimate, f.high] for _, f, _ in rows], float)
+    ends = np.clip(ends, *(0.01, 100.0) if ratio else (-3.0, 3.0))
+    lines(axes, [label for label, _, _ in rows])
+    for y, ((low, middle, high), (_, found, look)) in enumerate(zip(ends, rows, strict=True)):
+        axes.plot([low, high], [y, y], color=LOOKS[look]["color"])
+        axes.plot(middle, y, label=look, **LOOKS[look])
+        axes.get_yticklabels()[y].set_fontweight("bold" if found is study.primary else "normal")
+    against = {"tested against": study.primary.null_value, "smallest effect of interest": study.claim.rule.sesoi}
+    for look, value in against.items():
+        axes.axvline(value, label=f"{look}: {number(value)}", **LOOKS[look])
     if ratio:
-        axes.set_xscale("log")
-        axes.set_xlim(floor * 0.9, ceiling * 1.1)
+        axes.set(xscale="log", xlim=(0.009, 110))
         axes.set_xticks([0.01, 0.1, 0.5, 1, 2, 10, 100], ["≤ 0.01", "0.1", "0.5", "1", "2", "10", "≥ 100"])
-    axes.set_xlabel(f"{primary.quantity.replace('_', ' ')} (dotted: smallest effect of interest)")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, fontsize="x-small", frameon=False)
-    return figure
+    axes.set_xlabel(study.primary.quantity.replace("_", " "))
 
 
-def power_curve(study: Study) -> Figure:
+@picture()
+def timeline(axes: plt.Axes, study: Study) -> None:
+    """Attacks on the same sites and convoys by weapon, those that the test counts filled, wars and truces shaded."""
+    sample, spec, known = need(study.now.sample), study.spec, study.tables.as_of(study.as_of)
+    shown = Window(sample.frame.shift(-21).start, sample.frame.shift(21).end)
+    wider = {"weapons": ALL, "unit": "attack"} | ({"sites": "us_interests"} if spec.sites == "us_sites" else {})
+    rows = select(known.events, spec.model_copy(update=wider))
+    rows = rows[shown.mask(rows["date"])].assign(weapon=rows["weapons"].str.split(";")).explode("weapon")
+    weapons = [word for word in WEAPONS if word in set(rows["weapon"])]
+    lines(axes, weapons)
+    where, triggers = [spec.window_theatre], (spec.trigger_kind, spec.trigger_theatres, spec.trigger_ids)
+    for kind, places, ids in (("war", where, None), ("truce", where, None), triggers):
+        spans = [span for span in chosen_windows(known, [kind], places, ids) if span.overlaps(shown)]
+        shade(axes, spans, kind if kind in LOOKS else "trigger", ", ".join(map(str, [kind, *(places or ())])))
+    shade(axes, filter(None, [sample.window]), "window")
+    counted = rows["event_id"].isin(sample.rows["event_id"]) & sample.frame.mask(rows["date"])
+    inside = counted & sample.window.mask(rows["date"]) if sample.window else False
+    looks = np.select([~counted, inside], ["not counted", "counted, inside"], "counted")
+    for look, group in rows.groupby(looks):
+        axes.plot(group["date"], group["weapon"].map(weapons.index), label=look, **LOOKS[look])
+    axes.set(xlim=(shown.start, shown.end), xlabel=f"local date of the attack (frame {sample.frame})", ylabel="weapon")
+
+
+@picture()
+def gap_law(axes: plt.Axes, study: Study) -> None:
+    """Probability that the longest gap of the frame is at least so long by chance, with the observed gap."""
+    found = need(next((f for f in study.now.findings if f.quantity == "longest_gap" and f.estimate is not None), None))
+    gaps, p = np.linspace(1, found.exposure, 120), longest_gap_p(found.n, found.estimate, found.exposure)
+    axes.plot(gaps, [longest_gap_p(found.n, gap, found.exposure) for gap in gaps], **LOOKS["law"])
+    axes.axvline(found.estimate, label=f"observed {number(found.estimate)} days: P = {number(p)}", **LOOKS["observed"])
+    axes.axvline(found.null_value, label=f"expected {number(found.null_value)} days", **LOOKS["expected"])
+    days = f"{found.n} events in {number(found.exposure)} watched days"
+    axes.set(xlabel=f"length of the longest gap in days ({days})", ylabel="P(longest gap ≥ length)", ylim=(0, 1.05))
+
+
+@picture()
+def null_distribution(axes: plt.Axes, study: Study) -> None:
+    """Values of the statistic under the randomised null, with the observed one."""
+    sample = need(study.now.sample)
+    null = design_of(study.spec).null(sample, study.spec, study.claim.rule, study.seed)
+    need(null, "too few placebos for a picture; see the method of the randomisation")
+    p, whole = next(f.p_value for f in study.now.findings if f.role == "randomisation"), null.values.dtype.kind == "i"
+    sns.histplot(null.values, bins=40, discrete=whole, color="C0", ax=axes)
+    axes.axvline(null.observed, label=f"observed: {number(null.observed)}, p = {number(p)}", **LOOKS["observed"])
+    axes.locator_params(axis="x", integer=whole)
+    axes.set(xlabel=null.label, ylabel=f"placebos (of {null.values.size})")
+
+
+@picture()
+def specification_strip(axes: plt.Axes, study: Study) -> None:
+    """Every registered specification: estimate, interval and verdict, sorted by estimate; the primary is bold."""
+    rows = [("primary", study.primary, study.now.inferential.verdict)] if study.primary else []
+    rows += [(f"{o.choice}: {o.label}", o.finding, o.verdict.verdict) for o in study.variations]
+    drawn = need([row for row in rows if row[1].estimate is not None])
+    intervals(axes, study, sorted(drawn, key=lambda row: row[1].estimate))
+
+
+@picture()
+def power_curve(axes: plt.Axes, study: Study) -> None:
     """Power of the primary test over the true effect, from none to the one that the claim states and beyond."""
-    sample, rule, primary = study.now.sample, study.claim.rule, study.primary
-    if sample is None:
-        return _nothing(study)
-    falls = primary.alternative == "less"
-    wanted = [e for e in (rule.claimed_effect, rule.sesoi) if e is not None]
-    far = max((abs(e - primary.null_value) for e in wanted), default=1.0) * (1.0 if falls else 1.5)
-    effects = np.linspace(primary.null_value, primary.null_value + (-far if falls else far), 31)
+    rule, primary, sample = study.claim.rule, study.primary, need(study.now.sample)
+    far = max(abs(e - primary.null_value) for e in (rule.claimed_effect, rule.sesoi) if e is not None)
+    effects = primary.null_value + far * np.linspace(0, -1 if primary.alternative == "less" else 1.5, 31)
     power = design_of(study.spec).power(sample, study.spec, rule, effects)
-    if power is None:
-        return _nothing(study, "no power can be computed: the baseline is empty or the design has none")
-    figure, axes = _axes(3.2)
-    axes.plot(effects, power, color=COLOURS[0], lw=2, label=f"this design, n = {primary.n}")
-    axes.axhline(0.8, color="0.6", lw=1)
-    axes.axhline(rule.power, color=COLOURS[3], lw=1, ls="--", label="needed at the claimed effect")
-    axes.axvline(rule.sesoi, color="0.4", lw=1, ls=":", label="smallest effect of interest")
-    axes.set(
-        xlabel=f"true {primary.quantity.replace('_', ' ')}",
-        ylabel=f"power at α = {number(rule.alpha)}",
-        ylim=(-0.02, 1.02),
-    )
-    axes.legend(fontsize="small", frameon=False)
-    return figure
+    need(power is not None, "no power can be computed: the baseline is empty or the design has none")
+    axes.plot(effects, power, label=f"this design, n = {primary.n}", **LOOKS["law"])
+    axes.axhline(0.8, **LOOKS["80 %"])
+    axes.axhline(rule.power, label="needed at the claimed effect", **LOOKS["needed"])
+    axes.axvline(rule.sesoi, label="smallest effect of interest", **LOOKS["smallest effect of interest"])
+    axes.set(xlabel=f"true {primary.quantity.replace('_', ' ')}", ylabel=f"power at α = {number(rule.alpha)}")
+    axes.set_ylim(-0.02, 1.02)

@@ -362,7 +362,7 @@ def test_the_same_seed_gives_the_same_finding(registry, tables, claim):
 def test_pictures_degrade_to_a_sentence(studies, claim):
     import matplotlib.pyplot as plt
 
-    from analysis_lib.figures_escalation import added_up, gaps_in_order
+    from analysis_lib.figures_families import added_up, gaps_in_order
 
     for picture in (added_up, gaps_in_order):
         figure = picture(studies[claim])
@@ -376,7 +376,7 @@ def test_pictures_degrade_to_a_sentence(studies, claim):
 def test_the_curve_ends_at_the_number_of_attacks(studies):
     import matplotlib.pyplot as plt
 
-    from analysis_lib.figures_escalation import added_up
+    from analysis_lib.figures_families import added_up
 
     figure = added_up(studies["drones-replace-rockets"])
     lines = figure.axes[0].lines

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from analysis_lib import evaluate
-from analysis_lib.figures_responses import before_and_after, lag_profile
+from analysis_lib.figures_families import before_and_after, lag_profile
 from analysis_lib.finding import Finding
 
 
