@@ -12,10 +12,9 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from analysis_lib.coordination import SAMPLED, pairs
+from analysis_lib.coordination import FRONTS, SAMPLED, TARGETS, pairs, theatres
 from analysis_lib.figures import COLOURS, _axes, _nothing
 from analysis_lib.finding import number
-from analysis_lib.links import FRONTS, TARGETS, theatres
 from analysis_lib.paths import REGION
 from analysis_lib.windows import Window
 
