@@ -1,32 +1,108 @@
-"""The designs of claims on coordination: coincidences of two theatres, several sites hit on one day."""
+"""Two theatres: the sample of a claim on them, the designs of coincidences and of several sites hit on one day."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis_lib import coupling
-from analysis_lib.claims import Rule, Spec
-from analysis_lib.coupling import DONGES, equivalence, shift_counts, shift_law, site_law
+from analysis_lib.claims import Population, Rule, Spec
 from analysis_lib.design import Design, Null
+from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding, number
 from analysis_lib.hawkes import cross_excitation
-from analysis_lib.links import FRONTS, TARGETS, US_SITES, Sample, marked, take_sample, theatres, within
 from analysis_lib.regression import dispersion, nb_effect
 from analysis_lib.sensitivity import events_and_dates
+from analysis_lib.series import Series, chosen_windows, daily_counts, select
 from analysis_lib.shares import exact_null, one_of, powered, summed, tails
+from analysis_lib.sources.bundled import Tables
+from analysis_lib.windows import Window, outside
 
 if TYPE_CHECKING:
-    from analysis_lib.sources.bundled import Tables
-    from analysis_lib.windows import Window
+    import pandas as pd
 
-SHOCKS = ("war", "truce", "us_strike")
+US_SITES, FRONTS = ("iraq", "syria"), ("israel_gaza", "israel_lebanon")  # of the fronts only war days are coded
+TARGETS = (*US_SITES, "israel_long_range", "yemen_gulf", "gulf_shipping", "red_sea")
 SAMPLED = "dates of a sample: shifted between the first and the last reported date"
-WEEKS = 8  # watched in both theatres, that a pair needs
-MOVES = 999  # sets of dates drawn within their precision: each needs a null of its own
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Attacks on the days that count (`series.observed`), and what they may follow.
+
+    `driver`, counts or trigger days, and `near`, the days up to the lag after one, have shape (frame days,). `sampled`:
+    of a theatre only sampled the days from first to last reported date count: no gap outside them reads as quiet.
+    """
+
+    rows: pd.DataFrame
+    frame: Window
+    series: Series
+    driver: np.ndarray
+    near: np.ndarray
+    sampled: bool
+    tables: Tables
+    window: Window | None = None
+
+    def clock(self, *values: np.ndarray) -> list[np.ndarray]:
+        """The attacks, and each of `values`, on the days that count."""
+        return [v[self.series.observed] for v in (self.series.counts, *values)]
+
+    @property
+    def years(self) -> np.ndarray:
+        return self.series.days.astype("datetime64[Y]").astype(int) + 1970
+
+
+def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample:
+    """The sample of a specification; see `design.Design` for what it raises."""
+    known, frame = tables.as_of(as_of), spec.frame.until(as_of)
+    if frame is None:
+        raise InputMissing(f"not yet observed: the frame starts on {spec.frame_start}, after {as_of}")
+    series, sampled = reported(known, spec, frame)
+    driver = marked(known, series.days, spec.trigger_kind, spec.trigger_theatres, spec.trigger_ids)
+    if spec.against is not None:
+        other, also = reported(known, spec.against, frame)
+        driver, sampled = other.counts, sampled or also
+        series = replace(series, observed=series.observed & other.observed)
+    if not series.observed.any():
+        raise BadInput(f"{frame}: no day was watched in all theatres; allowed: days of coverage.csv; choose others")
+    return Sample(select(known.events, spec), frame, series, driver, within(driver, spec.lag_days), sampled, known)
+
+
+def reported(tables: Tables, population: Population, frame: Window) -> tuple[Series, bool]:
+    """Daily counts; of a theatre only sampled (True) the days of its samples from first to last reported date count."""
+    series, cover = daily_counts(tables, population, frame), tables.coverage
+    cover = cover[cover["theatre"].isin(population.theatres) & (cover["level"] == "sample")]
+    spans = [Window(a.date(), b.date()).mask(series.days) for a, b in zip(cover["start"], cover["end"], strict=True)]
+    known = np.any([series.observed, *spans], axis=0)
+    place = np.flatnonzero(series.counts * known)
+    if not np.any(spans) or not place.size:
+        return series, False
+    known[: place[0]] = known[place[-1] + 1 :] = False
+    return replace(series, observed=known), True
+
+
+def marked(tables: Tables, days: np.ndarray, kind: str | None, theatres, ids=None) -> np.ndarray:
+    """1 on the days of the windows of this kind, of these theatres and ids (None: any), else 0: shape of `days`."""
+    return (~outside(days, chosen_windows(tables, [kind], theatres, ids))).astype(int)
+
+
+def within(days: np.ndarray, reach: int | None) -> np.ndarray:
+    """Which days lie on a marked day or up to `reach` days after one: bool, shape of `days`."""
+    return np.convolve(days > 0, np.ones((reach or 0) + 1))[: days.size] > 0
+
+
+def theatres(tables: Tables, frame: Window) -> dict[str, tuple[Series, bool]]:
+    """By theatre of the target: daily counts, and whether only a sample is known. Of FRONTS the counts are war days."""
+    days, found = frame.calendar(), {}
+    for name in TARGETS:
+        sites = "us_sites" if name in US_SITES else "any"
+        found[name] = reported(tables, Population(theatres=(name,), sites=sites, bloc="iran_aligned"), frame)
+    wars = {name: marked(tables, days, "war", [name]) for name in FRONTS}
+    return found | {name: (Series(days, war, np.full(days.size, True)), False) for name, war in wars.items()}
 
 
 # ---- coincidences ----------------------------------------------------------------------------------------------------
@@ -39,20 +115,19 @@ def coincidence(quantity: str, y: np.ndarray, x: np.ndarray, rule: Rule, strata:
     and power (of an excess): see `coupling.exceedance`. Misleads when few long wars hold all open days: there are many
     shifts, but few of them tell anything new. Donges et al. 2016, doi 10.1140/epjst/e2015-50233-y.
     """
-    law, count = shift_law(y, x, strata), int(y[x].sum())
-    n, mean, side = law.size - 1, float(law @ np.arange(law.size)), rule.direction
-    method = f"{DONGES}, every circular shift{'' if strata is None else ' inside each calendar year'}"
+    law, count, side = coupling.shift_law(y, x, strata), int(y[x].sum()), rule.direction
+    method = f"{coupling.DONGES}, every circular shift{'' if strata is None else ' inside each calendar year'}"
+    found = exact_null(law, count, side, quantity=quantity, method=method, n=law.size - 1, exposure=float(y.size))
+    n, mean = found.n, found.null_value
     if not 0 < mean < n:
         reason = "at every shift no attack, or all of them, on open days" if n else "no attack on the days that count"
-        return Finding(quantity, method, alternative=side, n=n, exposure=float(y.size), reason=reason)
-    (ratio, over), (_, above) = coupling.exceedance(law, count), coupling.exceedance(law, count + 1)
+        return Finding(quantity, method, alternative=side, n=n, exposure=found.exposure, reason=reason)
+    (ratio, over), (_, above) = (coupling.exceedance(law, fewest) for fewest in (count, count + 1))
     low, limit_low = np.interp([0.025, 0.05], over, ratio).tolist()
     high, limit_high = np.interp([0.975, 0.95], above, ratio).tolist()
-    found = replace(
-        exact_null(law, count, side, quantity=quantity, method=method, n=n, exposure=float(y.size)),
-        estimate=count / mean, null_value=1.0, low=low, high=high, limit_low=limit_low, limit_high=limit_high,
-        notes=(f"{count} of {n} attacks on {int(x.sum())} open of {y.size} days, {mean:.3g} expected",),
-    )  # fmt: skip
+    note = f"{count} of {n} attacks on {int(x.sum())} open of {y.size} days, {mean:.3g} expected"
+    found = replace(found, estimate=count / mean, null_value=1.0, low=low, high=high, limit_low=limit_low,
+                    limit_high=limit_high, notes=(note,))  # fmt: skip
     return powered(found, partial(_excess, law, rule), n / mean, rule.claimed_effect) if side == "greater" else found
 
 
@@ -67,31 +142,26 @@ def _shifted(yearly: bool, sample: Sample, spec: Spec, rule: Rule, seed: int) ->
     found = coincidence("yearly_shift" if yearly else "coincidence_ratio", y, x, rule, years if yearly else None)
     notes = [SAMPLED] if sample.sampled else []
     if found.p_value is not None and not yearly:
-        far = float(tails(shift_law(y, x, apart=coupling.APART), rule.direction)[int(y[x].sum())])
+        far = float(tails(coupling.shift_law(y, x, apart=coupling.APART), rule.direction)[int(y[x].sum())])
         notes.append(f"p = {number(far)} without shifts of less than {coupling.APART} days")
     return replace(found, notes=(*found.notes, *notes))
 
 
-def _regression(held: bool, sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    """Open days in a regression with smooth trend and the attacks of three days; `held`: other windows' days too."""
-    kinds = [kind for kind in SHOCKS if kind != spec.trigger_kind] if held else []
-    other = [marked(sample.tables, sample.series.days, kind, (*US_SITES, *FRONTS)) for kind in kinds]
+def _regression(sample: Sample, spec: Spec, rule: Rule, seed: int, held: tuple[str, ...] = ()) -> Finding:
+    """Open days beside a smooth trend, the attacks of three days and the windows of the kinds `held`."""
+    other = [marked(sample.tables, sample.series.days, kind, (*US_SITES, *FRONTS)) for kind in held]
     y, x, *shocks = sample.clock(sample.near, *(within(days, spec.lag_days) for days in other))
-    day, past = np.linspace(-1, 1, y.size), [np.log1p(np.append(np.zeros(k), y[:-k])) for k in (1, 2, 3)]
-    design = np.column_stack([np.ones(y.size), day, day**2, *past, *(c for c in shocks if 0 < c.mean() < 1)])
-    if not held:
-        method = "negative binomial autoregression with trend, likelihood ratio"
-        return nb_effect("nb_autoregression", method, y, x, design, rule.direction)
-    found = nb_effect("common_shock", "a common shock", y, x, design, rule.direction)
-    return replace(found, role="rival", notes=(f"days of {', '.join(kinds)} held fixed", *found.notes))
+    course = np.vander(np.linspace(-1, 1, y.size), 3, increasing=True)
+    past = [np.log1p(np.append(np.zeros(k), y[:-k])) for k in (1, 2, 3)]
+    design = np.column_stack([course, *past, *(days for days in shocks if 0 < days.mean() < 1)])
+    method = "negative binomial autoregression with trend, likelihood ratio"
+    return nb_effect("nb_autoregression", method, y, x, design, rule.direction)
 
 
-def _granger(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    return replace(coupling.granger(*_anscombe(sample), trend=True), alternative=rule.direction)
-
-
-def _anscombe(sample: Sample) -> list[np.ndarray]:
-    return [2 * np.sqrt(counts + 0.375) for counts in sample.clock(sample.driver)]
+def _granger(sample: Sample, spec: Spec, rule: Rule, seed: int, step: int = 1) -> Finding:
+    """Granger's test on Anscombe's square roots; with the `step` -1 the attacks are the driver."""
+    roots = [2 * np.sqrt(counts + 0.375) for counts in sample.clock(sample.driver)]
+    return replace(coupling.granger(*roots[::step], trend=True), alternative=rule.direction)
 
 
 def _cross(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
@@ -109,12 +179,12 @@ def _linked_shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Fin
     closed = coupling.event_coincidence(*days, y.size, spec.lag_days or 0, daily=True)
     found += [replace(f, role="check", notes=("on days with an attack",)) for f in closed]
     if spec.against is not None:
-        return [*found, replace(coupling.granger(*_anscombe(sample)[::-1], trend=True), quantity="granger_reversed")]
-    if spec.trigger_kind != "war":
-        return found
-    tested = (spec.theatres[0], *(spec.trigger_theatres or ()))
-    others = pairs(sample.tables, sample.frame, spec.lag_days or 0, seed=seed, draws=spec.draws, tested=tested)
-    return [*found, *(pair for pair, _ in others.values())]
+        found += [replace(_granger(sample, spec, rule, seed, -1), quantity="granger_reversed", alternative="two-sided")]
+    elif spec.trigger_kind == "war":
+        tested = (spec.theatres[0], *(spec.trigger_theatres or ()))
+        others = pairs(sample.tables, sample.frame, spec.lag_days or 0, seed=seed, draws=spec.draws, tested=tested)
+        found += [pair for pair, _ in others.values()]
+    return found
 
 
 def pairs(
@@ -129,16 +199,16 @@ def pairs(
     from statsmodels.stats.multitest import fdrcorrection
 
     known, found, daily = theatres(tables, frame), {}, {}
-    for pair in ((a, b) for a in TARGETS for b in known if a != b and (a, b) != tested):
+    for pair in ((after, before) for after in TARGETS for before in known):
         (a, part), (b, also) = (known[name] for name in pair)
         on = a.observed & b.observed
         y, x, near = a.counts[on], b.counts[on], within(b.counts, reach)[on]
-        if on.sum() < 7 * WEEKS or y.sum() * near.mean() < 1 or near.all():
+        if a is b or pair == tested or on.sum() < 8 * 7 or y.sum() * near.mean() < 1 or near.all():
             continue
-        daily[pair], law, count = (y, x), shift_law(y, near), int(y[near].sum())
-        cells = {"quantity": "_after_".join(pair), "method": DONGES, "n": int(y.sum()), "exposure": float(y.size)}
-        test = exact_null(law, count, "two-sided", notes=(SAMPLED,) if part or also else (), **cells)
-        found[pair] = replace(test, estimate=count / test.null_value, null_value=1.0, seed=seed, draws=draws)
+        test = exact_null(coupling.shift_law(y, near), int(y[near].sum()), "two-sided", quantity="_after_".join(pair),
+                          method=coupling.DONGES, n=int(y.sum()), exposure=float(y.size), seed=seed, draws=draws,
+                          notes=(SAMPLED,) if part or also else ())  # fmt: skip
+        daily[pair], found[pair] = (y, x), replace(test, estimate=test.estimate / test.null_value, null_value=1.0)
     own = {pair: days for pair, days in daily.items() if set(pair) == set(US_SITES)}
     others = {pair: days for pair, days in daily.items() if pair not in own}
     best = coupling.scan(others, seed=seed, draws=draws) | coupling.scan(own, seed=seed, draws=draws)
@@ -146,38 +216,43 @@ def pairs(
     for pair, f in found.items():
         held = f"q = {q[pair]:.2g}" if pair in q else "one umbrella of groups, kept apart"
         lags = "strongest lag {} d, z = {:.2g}, p = {:.2g} over lags, {:.2g} over pairs".format(*best[pair])
-        found[pair] = replace(f, notes=("together" if f.estimate > 1 else "apart", held, lags, *f.notes))
-    return {pair: (f, best[pair][0]) for pair, f in found.items()}
-
-
-def _linked_p(sample: Sample, spec: Spec, rule: Rule, dates: np.ndarray) -> np.ndarray:
-    _, x = sample.clock(sample.near)
-    counts = shift_counts(sample.series.recount(dates)[:, sample.series.observed], x)
-    return one_of(*((side * counts >= side * counts[:, :1]).mean(axis=1) for side in (-1, 1)), rule.direction)
+        notes = ("together" if f.estimate > 1 else "apart", held, lags, *f.notes)
+        found[pair] = replace(f, notes=notes), best[pair][0]
+    return found
 
 
 def _linked_sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
-    moved = events_and_dates(lambda _: partial(_linked_p, sample, spec, rule), sample.rows, sample.frame,
-                             rule.direction, seed=seed, draws=min(spec.draws, MOVES))  # fmt: skip
-    return [*moved, _regression(True, sample, spec, rule, seed)]
+    """Without any single event, with dates moved within their precision; as rival, the days of other windows held."""
+    _, x = sample.clock(sample.near)
+
+    def p_values(dates: np.ndarray) -> np.ndarray:
+        counts = coupling.shift_counts(sample.series.recount(dates)[:, sample.series.observed], x)
+        return one_of(*((side * counts >= side * counts[:, :1]).mean(axis=1) for side in (-1, 1)), rule.direction)
+
+    draws = min(spec.draws, 999)  # each needs a null of its own
+    moved = events_and_dates(lambda _: p_values, sample.rows, sample.frame, rule.direction, seed=seed, draws=draws)
+    held = tuple(kind for kind in ("war", "truce", "us_strike") if kind != spec.trigger_kind)
+    shock = _regression(sample, spec, rule, seed, held)
+    notes = (f"days of {', '.join(held)} held fixed", *shock.notes)
+    return [*moved, replace(shock, role="rival", quantity="common_shock", method="a common shock", notes=notes)]
 
 
-def _linked_null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null:
-    y, x, years = sample.clock(sample.near, sample.years)
-    label = "attacks on open days when these are shifted inside each year"
-    return _in_ten_thousand(shift_law(y, x, years), int(y[x].sum()), label)
-
-
-def _in_ten_thousand(law: np.ndarray, observed: int, label: str) -> Null:
+def _null(observed: int, law: np.ndarray, label: str) -> Null:
     """An exact law for its picture: each count as often as in 10,000 draws."""
     times = np.diff(np.rint(10_000 * np.cumsum(law)), prepend=0).astype(int)
     return Null(np.repeat(np.arange(law.size), times), observed, label)
 
 
+def _linked_null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null:
+    y, x, years = sample.clock(sample.near, sample.years)
+    label = "attacks on open days when these are shifted inside each year"
+    return _null(int(y[x].sum()), coupling.shift_law(y, x, years), label)
+
+
 def _linked_power(sample: Sample, spec: Spec, rule: Rule, effects: np.ndarray) -> np.ndarray | None:
     y, x = sample.clock(sample.near)
     usable = rule.direction == "greater" and y.any() and 0 < x.mean() < 1
-    return _excess(shift_law(y, x), rule, effects) if usable else None
+    return _excess(coupling.shift_law(y, x), rule, effects) if usable else None
 
 
 # ---- several sites on one day ----------------------------------------------------------------------------------------
@@ -189,47 +264,36 @@ def site_days(sample: Sample, block: str = "M") -> tuple[int, np.ndarray]:
     _, days = sample.clock(sample.series.days.astype(f"datetime64[{block}]").astype(int))
     mine = rows["date"].to_numpy().astype(f"datetime64[{block}]").astype(int)
     nights = rows.groupby([mine, "location"])["date"].nunique().unstack(fill_value=0)
-    laws = (site_law(row[row > 0].tolist(), int((days == name).sum())) for name, row in nights.iterrows())
+    laws = (coupling.site_law(row[row > 0].tolist(), int((days == name).sum())) for name, row in nights.iterrows())
     return int((rows.groupby("date")["location"].nunique() >= 2).sum()), summed(laws)
 
 
-def _multi_site(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    count, law = site_days(sample)
-    found = equivalence(count, float(law @ np.arange(law.size)), rule.sesoi, rule.claimed_effect or 1.0, rule.alpha)
-    n, exposure = sample.series.total
+def _tost(sample: Sample, rule: Rule, claimed) -> Finding:
+    """Equivalence of the days with several sites hit and those expected, with its power at each ratio `claimed`."""
+    (count, law), (n, exposure) = site_days(sample), sample.series.total
+    found = coupling.equivalence(count, float(law @ np.arange(law.size)), rule.sesoi, claimed, rule.alpha)
     return replace(found, quantity="multi_site_days", n=n, exposure=exposure)
 
 
-def _permutation(block: str, sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    (count, law), name = site_days(sample, block), {"M": "month", "W": "week"}[block]
+def _permutation(block: str, name: str, sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
+    count, law = site_days(sample, block)
     return exact_null(law, count, rule.direction, quantity=f"{name}_permutation", n=sample.series.total[0],
                       method=f"nights of each site permuted within the {name}, exact law")  # fmt: skip
-
-
-def _site_null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null:
-    count, law = site_days(sample)
-    return _in_ten_thousand(law, count, "days with several sites hit, nights permuted within months")
-
-
-def _site_power(sample: Sample, spec: Spec, rule: Rule, effects: np.ndarray) -> np.ndarray | None:
-    count, law = site_days(sample)
-    power = [equivalence(count, float(law @ np.arange(law.size)), rule.sesoi, e, rule.alpha).power for e in effects]
-    return None if None in power else np.array(power)
-
-
-def _nothing(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
-    return []
 
 
 DESIGNS = {
     "coincidence": Design(
         take_sample, partial(_shifted, False), partial(_shifted, True),
-        {"nb_autoregression": partial(_regression, False), "granger": _granger, "cross_excitation": _cross},
+        {"nb_autoregression": _regression, "cross_excitation": _cross, "granger": _granger},
         _linked_sensitivity, _linked_shown, _linked_null, _linked_power,
     ),
     "multi_site_days": Design(
-        take_sample, _multi_site, partial(_permutation, "M"),
-        {"week_permutation": partial(_permutation, "W"), "dispersion": lambda sample, *_: dispersion(sample.series)[0]},
-        _nothing, _nothing, _site_null, _site_power,
+        take_sample, lambda sample, spec, rule, seed: _tost(sample, rule, rule.claimed_effect or 1.0),
+        partial(_permutation, "M", "month"),
+        {"week_permutation": partial(_permutation, "W", "week"),
+         "dispersion": lambda sample, *_: dispersion(sample.series)[0]},
+        lambda *_: [], lambda *_: [],
+        lambda sample, *_: _null(*site_days(sample), "days with several sites hit, nights permuted within months"),
+        lambda sample, spec, rule, effects: _tost(sample, rule, effects).power,
     ),
 }  # fmt: skip

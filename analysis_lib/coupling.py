@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.special import bdtrc, comb, fdtrc, gammaincinv, gammaln, pdtr, pdtrc, xlogy
+from scipy.special import comb
 
 from analysis_lib.finding import Finding
 
@@ -14,9 +15,7 @@ APART = 14  # days: a smaller shift leaves the alignment nearly as it was
 DONGES = "event coincidence analysis (Donges et al. 2016)"
 
 
-def event_coincidence(
-    a: np.ndarray, b: np.ndarray, total: float, reach: float, lag: float = 0.0, *, daily: bool = False
-) -> tuple[Finding, Finding]:
+def event_coincidence(a, b, total: float, reach: float, lag: float = 0.0, *, daily: bool = False) -> list[Finding]:
     """Share of events of A with one of B before them (precursor), and of B with one of A after them (trigger).
 
     `a`, `b`: days, shapes (n,), (m,), within `total` days. They coincide when 0 <= (a - lag) - b <= `reach`; in
@@ -28,18 +27,20 @@ def event_coincidence(
     >>> event_coincidence(np.array([4, 11.5, 26, 40.2, 58]), np.array([3, 10, 35, 39.9]), 60, 2)[0].sentence()
     'precursor 0.6, p = 0.0167, n = 5'
     """
-    behind = np.subtract.outer(np.asarray(a) - lag, b)
-    hit = (behind >= 0) & (behind <= reach)
-    found = []
-    for name, hits, other in (("precursor", hit.any(axis=1), len(b)), ("trigger", hit.any(axis=0), len(a))):
+    from scipy.stats import binom
+
+    sides = {"precursor": (1, len(a), len(b)), "trigger": (0, len(b), len(a))}
+    if not len(a) or not len(b):
+        reason = "one of the two series is empty"
+        return [Finding(name, DONGES, n=n, reason=reason) for name, (_, n, _) in sides.items()]
+    behind, found = np.subtract.outer(np.asarray(a) - lag, b), []
+    for name, (axis, n, other) in sides.items():
+        hits = ((behind >= 0) & (behind <= reach)).any(axis=axis)
         chance = 1 - (1 - (reach + daily) / (total - lag)) ** other
-        if not hits.size or not other:
-            found.append(Finding(name, DONGES, n=hits.size, reason="one of the two series is empty"))
-            continue
-        p = float(_tail(hits.sum(), np.array(hits.size), chance))
+        p = float(binom.sf(hits.sum() - 1, n, chance))
         found.append(Finding(name, f"{DONGES}, closed form", estimate=hits.mean(), p_value=p, null_value=chance,
-                             alternative="greater", n=hits.size, exposure=total))  # fmt: skip
-    return found[0], found[1]
+                             alternative="greater", n=n, exposure=total))  # fmt: skip
+    return found
 
 
 # ---- every circular shift at once ------------------------------------------------------------------------------------
@@ -66,9 +67,8 @@ def shift_law(y: np.ndarray, x: np.ndarray, strata: np.ndarray | None = None, ap
     look like the data, and the p of long wars then comes out too small: show such a p, do not judge by it. Misleads
     where a trend runs through a stratum.
     """
-    law = np.ones(1)
-    for label in [None] if strata is None else np.unique(strata):
-        part = slice(None) if label is None else strata == label
+    law, strata = np.ones(1), np.zeros(y.size) if strata is None else strata
+    for part in (strata == label for label in np.unique(strata)):
         counts = shift_counts(y[part], x[part])
         shift = np.arange(counts.size)
         counts = counts[(shift == 0) | (np.minimum(shift, counts.size - shift) >= apart)]
@@ -82,18 +82,14 @@ def exceedance(law: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     The model behind interval and power: a random shift puts K events on open days (`law`); then single events move onto
     open days, or off them, until `ratio` times as many are expected there. At the ratio 1 it is the shifts' own law.
     """
+    from scipy.stats import binom
+
     k, n = np.flatnonzero(law > 0), law.size - 1
     mean = law[k] @ k
     less, more = np.linspace(0, 1, 100), np.linspace(1, n / mean, 201)[1:]
     moved = np.minimum((more - 1) * mean / (n - mean), 1.0)
-    tails = np.vstack([_tail(count, k, less[:, None]), _tail(count - k, n - k, moved[:, None])])
-    return np.append(less, more), tails @ law[k]
-
-
-def _tail(count: np.ndarray | int, n: np.ndarray, p: np.ndarray | float) -> np.ndarray:
-    """P(Binomial(n, p) >= count), also where count is no possible value."""
-    inner = bdtrc(np.maximum(np.asarray(count) - 1, 0), np.maximum(n, 1), p)
-    return np.where(np.asarray(count) <= 0, 1.0, np.where(np.asarray(count) > n, 0.0, inner))
+    over = np.vstack([binom.sf(count - 1, k, less[:, None]), binom.sf(count - k - 1, n - k, moved[:, None])])
+    return np.append(less, more), over @ law[k]
 
 
 def scan(
@@ -128,27 +124,23 @@ def granger(target: np.ndarray, driver: np.ndarray, order: int | None = None, *,
     with counts near zero, with shared trends (`trend` adds a line) and where a third cause moves both.
     Granger 1969, doi 10.2307/1912791.
     """
+    from statsmodels.regression.linear_model import OLS
+
     y, x = np.asarray(target, dtype=float), np.asarray(driver, dtype=float)
+    found = Finding("granger", "Granger F test", n=y.size, null_value=0.0)
     if y.size < 40 or np.ptp(y) == 0 or np.ptp(x) == 0:
-        reason = "a series is constant or shorter than 40 days"
-        return Finding("granger", "Granger F test", n=y.size, null_value=0.0, reason=reason)
+        return replace(found, reason="a series is constant or shorter than 40 days")
 
-    def fit(k: int, drop: int, *columns: np.ndarray) -> tuple[float, np.ndarray]:
+    def fit(k: int, drop: int, *columns: np.ndarray):
         past = [z[drop - i : z.size - i] for z in columns for i in range(1, k + 1)]
-        time = [np.arange(y.size - drop) / y.size] if trend else []
-        design = np.column_stack([np.ones(y.size - drop), *time, *past])
-        coef = np.linalg.lstsq(design, y[drop:], rcond=None)[0]
-        return float(((y[drop:] - design @ coef) ** 2).sum()), coef
+        course = np.vander(np.arange(y.size) / y.size, 1 + trend)[drop:]
+        return OLS(y[drop:], np.column_stack([course, *past])).fit()
 
-    m = y.size - 7
-    bic = [m * np.log(fit(k, 7, y, x)[0] / m) + 2 * k * np.log(m) for k in range(1, 8)] if order is None else []
-    k = order or int(np.argmin(bic)) + 1
-    (without, _), (full, coef) = fit(k, k, y), fit(k, k, y, x)
-    df = y.size - k - coef.size
-    f = (without - full) / k / (full / df)
-    p, note = float(fdtrc(k, df, f)), f"order {k}, F = {f:.6g} on {k} and {df} degrees of freedom"
-    return Finding("granger", "Granger F test", estimate=float(coef[-k:].sum()), p_value=p, p_two_sided=p,
-                   null_value=0.0, n=y.size, notes=(note,))  # fmt: skip
+    k = order or 1 + int(np.argmin([fit(k, 7, y, x).bic for k in range(1, 8)]))
+    full = fit(k, k, y, x)
+    f, p, _ = full.compare_f_test(fit(k, k, y))
+    note = f"order {k}, F = {f:.6g} on {k} and {full.df_resid:.0f} degrees of freedom"
+    return replace(found, estimate=float(full.params[-k:].sum()), p_value=float(p), p_two_sided=float(p), notes=(note,))
 
 
 # ---- several sites on one day ----------------------------------------------------------------------------------------
@@ -176,23 +168,26 @@ def site_law(nights: Sequence[int], days: int) -> np.ndarray:
     return p.sum(axis=0)
 
 
-def equivalence(count: int, expected: float, margin: float, claimed: float, alpha: float = 0.05) -> Finding:
+def equivalence(count: int, expected: float, margin: float, claimed, alpha: float = 0.05) -> Finding:
     """Is a count within 1/margin to margin times what is expected? Two one-sided exact Poisson tests (TOST).
 
     H0: the true ratio lies outside the margin; the p-value is the larger of the two, the interval Garwood's. `power` is
-    at the ratio `claimed`. Misleads where the count varies more than Poisson. Schuirmann 1987, doi 10.1007/BF01068419.
+    at the ratio `claimed`, or at each of several. Misleads where the count varies more than Poisson. Schuirmann 1987,
+    doi 10.1007/BF01068419.
 
     >>> equivalence(30, 30.0, 2.0, 1.0).sentence()
     'equivalence 1 (95 % interval 0.675 to 1.43), p < 0.001'
     """
-    method, note = "two one-sided exact Poisson tests", f"{count} days with several sites hit, {expected:.3g} expected"
+    from scipy.stats import poisson
+    from statsmodels.stats.rates import confint_poisson
+
+    found = Finding("equivalence", "two one-sided exact Poisson tests",
+                    notes=(f"{count} days with several sites hit, {expected:.3g} expected",))  # fmt: skip
     if not expected:
-        return Finding("equivalence", method, notes=(note,), reason="nothing could coincide: no two sites in one block")
+        return replace(found, reason="nothing could coincide: no two sites in one block")
     k = np.arange(int(10 * margin * expected) + 50)
-    too_few = np.where(k > 0, pdtrc(np.maximum(k - 1, 0), expected / margin), 1.0)
-    p, weight = np.maximum(too_few, pdtr(k, expected * margin)), np.exp(xlogy(k, claimed * expected) - gammaln(k + 1))
-    low, limit_low = (gammaincinv(count, [0.025, 0.05]) / expected).tolist() if count else (0.0, 0.0)
-    high, limit_high = (gammaincinv(count + 1, [0.975, 0.95]) / expected).tolist()
-    return Finding("equivalence", method, estimate=count / expected, low=low, high=high, limit_low=limit_low,
-                   limit_high=limit_high, p_value=float(p[count]), attainable_p=float(p.min()), notes=(note,),
-                   power=float(weight[p <= alpha].sum() * np.exp(-claimed * expected)))  # fmt: skip
+    p = np.maximum(poisson.sf(k - 1, expected / margin), poisson.cdf(k, expected * margin))
+    (low, high), (limit_low, limit_high) = (confint_poisson(count, expected, "exact-c", tail) for tail in (0.05, 0.1))
+    power = poisson.pmf(k[p <= alpha], np.asarray(claimed)[..., None] * expected).sum(axis=-1)
+    return replace(found, estimate=count / expected, low=low, high=high, limit_low=limit_low, limit_high=limit_high,
+                   p_value=float(p[count]), attainable_p=float(p.min()), power=power)  # fmt: skip

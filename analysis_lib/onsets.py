@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis_lib.claims import Rule, Spec
+from analysis_lib.coordination import Sample, marked, take_sample
 from analysis_lib.design import Design, Null
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
-from analysis_lib.links import Sample, marked, take_sample
 from analysis_lib.regression import nb_effect
 from analysis_lib.sensitivity import events_and_dates
 from analysis_lib.shares import difference_power, one_of, share_difference

@@ -11,11 +11,11 @@ import numpy as np
 from analysis_lib import answers, coordination
 from analysis_lib.answers import PAST, Sample
 from analysis_lib.claims import Rule, Spec
+from analysis_lib.coordination import Sample as Linked
 from analysis_lib.coupling import scan, shift_counts
 from analysis_lib.design import Design, Null
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
-from analysis_lib.links import Sample as Linked
 from analysis_lib.placebo import sign_flips
 from analysis_lib.rates import rate_ratio
 from analysis_lib.sensitivity import date_shift, leave_one_out

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis_lib.claims import SEED, TEXTS, Claim, Fact
 from analysis_lib.facts import check_facts, compare
 from analysis_lib.finding import VERDICTS
+from analysis_lib.registry import Registry
+from analysis_lib.sources.bundled import Tables
 from analysis_lib.study import Study, judgement, runnable
 from analysis_lib.tables import Table, badge
 from analysis_lib.verdicts import literal_verdict
 
-if TYPE_CHECKING:
-    from analysis_lib.registry import Registry
-    from analysis_lib.sources.bundled import Tables
-
 Records = Mapping[str, Mapping[str, Any]]
-ALPHA = 0.05
-ABSENT = "not yet run"
+ALPHA, ABSENT = 0.05, "not yet run"
 
 
 def judged(registry: Registry, tables: Tables, known: Records, seed: int = SEED) -> dict[str, Any]:
@@ -29,15 +25,14 @@ def judged(registry: Registry, tables: Tables, known: Records, seed: int = SEED)
 
     What is judged here has the verdicts and the findings that decide them, and tells how far it is.
     """
-    wanted = {"data_sha256": tables.data_sha256, "registry_sha256": registry.sha256, "seed": seed}
-    wanted |= {"as_of": None, "knobs": {}}
+    state = {"data_sha256": tables.data_sha256, "registry_sha256": registry.sha256, "seed": seed}
     claims, found = [claim for claim in registry.claims if runnable(claim)], {}
     for place, claim in enumerate(claims, 1):
         record = known.get(claim.id, {})
-        if any(record.get(name) != value for name, value in wanted.items()):
+        if not (state | {"as_of": None, "knobs": {}}).items() <= record.items():
             print(f"\rjudging {place} of {len(claims)}: {claim.id:<30}", end="", flush=True)
-            days = (None, claim.published)
-            now, then = (judgement(claim, claim.spec, tables, day, seed, everything=False) for day in days)
+            now, then = (judgement(claim, claim.spec, tables, day, seed, everything=False)
+                         for day in (None, claim.published))  # fmt: skip
             record = now.row() | {"publication": then.row(), "findings": [f.row() for f in now.findings]}
         found[claim.id] = record
     return found
@@ -69,27 +64,29 @@ def board(registry: Registry, records: Records) -> Table:
     holm = {name.partition("/")[0]: (primary[name], p) for name, p in adjusted(primary).items()}
     rows = []
     for claim in registry.claims:
-        p, p_holm = holm.get(claim.id, (None, None))
-        record = records.get(claim.id)
-        words = (ABSENT, None, None, None) if record is None else [badge(word) for word in (
-            record["headline"], record["publication"]["headline"], record["literal"]["verdict"],
-            record["inferential"]["verdict"])]  # fmt: skip
+        (p, p_holm), words = holm.get(claim.id, (None, None)), (ABSENT, None, None, None)
+        if record := records.get(claim.id):
+            verdicts = (record[form]["verdict"] for form in ("literal", "inferential"))
+            words = map(badge, (*headlines(record), *verdicts))
         holds = None if p is None else "yes" if p_holm <= ALPHA else "no"
         rows.append((claim.id, ", ".join(claim.text), claim.origin, *words, p, p_holm, holds))
     columns = "claim, text, origin, headline now, at publication, literal, inferential, p, Holm, holds after Holm"
     return Table(tuple(columns.split(", ")), tuple(rows), "All claims", folded=False)
 
 
+def headlines(record: Mapping[str, Any] | None) -> tuple[str, str]:
+    """The headline now and as of publication."""
+    return (record["headline"], record["publication"]["headline"]) if record else (ABSENT, ABSENT)
+
+
 def scorecard(registry: Registry, records: Records) -> Table:
     """How many claims of each text have which headline, now and as of publication; our own stand apart."""
     words, rows = (*VERDICTS, ABSENT), []
-    own = [claim for claim in registry.claims if claim.origin == "ours"]
-    theirs = [claim for claim in registry.claims if claim.origin != "ours"]
+    own, theirs = ([c for c in registry.claims if (c.origin == "ours") is ours] for ours in (True, False))
     groups = {text: [claim for claim in theirs if text in claim.text] for text in TEXTS}
     for name, claims in (groups | {"all texts": theirs, "ours": own}).items():
-        there = [records.get(claim.id) for claim in claims]
-        now, then = (Counter(word(r) if r else ABSENT for r in there)
-                     for word in (lambda r: r["headline"], lambda r: r["publication"]["headline"]))  # fmt: skip
+        said = [headlines(records.get(claim.id)) for claim in claims]
+        now, then = (Counter(pair[i] for pair in said) for i in (0, 1))
         rows.append((name, len(claims), *(f"{now[word]} ({then[word]})" for word in words)))
     return Table(("text", "claims", *words), tuple(rows), "Headlines now, in brackets as of publication")
 
@@ -125,9 +122,9 @@ def contradictions(claims: Iterable[Claim], tables: Tables) -> Table:
 
 def relation(one: Fact, other: Fact) -> str:
     """Can a value agree with both? For words, whether they are the same."""
-    values: Sequence[Any] = (one.stated, other.stated)
-    if all(isinstance(value, int | float | date) for value in values):
-        values = (*values, one.stated + (other.stated - one.stated) / 2)
+    values, in_words = [one.stated, other.stated], any(isinstance(fact.stated, str) for fact in (one, other))
+    if not in_words:
+        values.append(one.stated + (other.stated - one.stated) / 2)
     if any(compare(one, value) is not False and compare(other, value) is not False for value in values):
         return "differ, both can hold"
-    return "differ in words" if any(isinstance(value, str) for value in values) else "exclude each other"
+    return "differ in words" if in_words else "exclude each other"

@@ -10,10 +10,9 @@ from worlds import YEAR, coverage_row, event_rows, poisson_days, window_row, wri
 
 from analysis_lib import Window, evaluate, load_claims, load_tables
 from analysis_lib.claims import Rule, Spec
-from analysis_lib.coordination import coincidence, pairs, site_days
+from analysis_lib.coordination import coincidence, marked, pairs, reported, site_days, take_sample, theatres, within
 from analysis_lib.coupling import shift_law
 from analysis_lib.errors import BadInput, InputMissing
-from analysis_lib.links import marked, reported, take_sample, theatres, within
 from analysis_lib.onsets import take_onsets
 from analysis_lib.sensitivity import leave_one_out
 from analysis_lib.specs import core_findings, design_of, robustness_findings, run_spec
