@@ -16,24 +16,18 @@ from importlib import import_module
 from typing import Any
 
 # heavy libraries load when a name is first used, so that `import analysis_lib` and `claims --help` stay quick
-_HOME = {
-    "load_tables": "sources.bundled",
-    "load_events": "sources.bundled",
-    "Window": "windows",
-    "Population": "claims",
-    "Spec": "claims",
-    "load_claims": "registry",
-    "Series": "series",
-    "select": "series",
-    "daily_counts": "series",
-    "Finding": "finding",
-    "Verdict": "finding",
-    "run_spec": "specs",
-    "judge": "verdicts",
-    "evaluate": "study",
-    "open_study": "study",
-    "Study": "study",
+_MODULES = {
+    "sources.bundled": ("load_tables", "load_events"),
+    "windows": ("Window",),
+    "claims": ("Population", "Spec"),
+    "registry": ("load_claims",),
+    "series": ("Series", "select", "daily_counts"),
+    "finding": ("Finding", "Verdict"),
+    "specs": ("run_spec",),
+    "verdicts": ("judge",),
+    "study": ("evaluate", "open_study", "Study"),
 }
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)
 
 

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from analysis_lib.errors import BadInput, unknown
 from analysis_lib.events import BLOCS, CONFIDENCE, PRECISION, TABLES, THEATRES, WEAPONS
 from analysis_lib.windows import Window
 
-Kind = Literal["test", "fact", "fact+test", "documentary"]
 FAMILIES = ("pause", "coordination", "escalation", "response", "attribution", "effectiveness", "distraction", "counts")
-Family = Literal[FAMILIES]  # type: ignore[valid-type]
 NOTEBOOK = {family: f"{number:02d}_{family}" for number, family in enumerate(FAMILIES, 1)}
-TEXTS = {"S0": date(2021, 11, 8), "S1": date(2021, 11, 8), "S2": date(2021, 6, 5), "S3": date(2023, 10, 19),
-         "S4": date(2021, 6, 6)}  # fmt: skip
-Theatre = Literal[THEATRES]  # type: ignore[valid-type]
+TEXTS = ("S0", "S1", "S2", "S3", "S4")
 SEED = 20210510  # of every random draw, unless another is asked for
 ALL = ("all",)
 DEEPEST = 50  # levels of nesting in YAML
-Weapon = Literal[WEAPONS + ALL]  # type: ignore[valid-type]
+Theatre, Weapon = Literal[THEATRES], Literal[WEAPONS + ALL]
 Sites = Literal["us_sites", "us_interests", "launch_or_target", "any"]
 Unit = Literal["attack", "site_night", "attack_day"]
 Measure = Literal["attacks", "munitions", "first_date", "last_date", "days_since_last", "longest_gap_days"]
+Word = TypeVar("Word")
 
 
 def _listed(value: Any) -> Any:
@@ -36,10 +33,11 @@ def _listed(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-class Strict(BaseModel):
-    """Unknown keys are refused, values do not change after loading."""
+Words = Annotated[tuple[Word, ...], BeforeValidator(_listed), Field(min_length=1)]
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Strict(BaseModel, extra="forbid", frozen=True):
+    """Unknown keys are refused, values do not change after loading."""
 
 
 class Population(Strict):
@@ -49,20 +47,26 @@ class Population(Strict):
     sites in the theatres, and any target of iran-aligned fire launched from their countries; any = every target.
     """
 
-    theatres: Annotated[tuple[Theatre, ...], BeforeValidator(_listed)] = Field(
-        ("iraq",), min_length=1, description="theatres of the target"
-    )
-    weapons: Annotated[tuple[Weapon, ...], BeforeValidator(_listed)] = Field(
-        ALL, min_length=1, description="weapons, or all; a row counts once however many of them it lists"
-    )
+    theatres: Words[Theatre] = Field(("iraq",), description="theatres of the target")
+    weapons: Words[Weapon] = Field(ALL, description="weapons, or all; a row counts once however many of them it lists")
     sites: Sites = Field("us_sites", description="which targets count")
-    bloc: Literal[BLOCS] | None = Field(None, description="who fired")  # type: ignore[valid-type]
-    confidence: Literal[CONFIDENCE] = Field("medium", description="lowest confidence kept")  # type: ignore[valid-type]
-    date_precision: Annotated[tuple[Literal[PRECISION], ...], BeforeValidator(_listed)] = Field(  # type: ignore[valid-type]
-        ("day", "pm1"), min_length=1, description="date precisions kept"
-    )
+    bloc: Literal[BLOCS] | None = Field(None, description="who fired")
+    confidence: Literal[CONFIDENCE] = Field("medium", description="lowest confidence kept")
+    date_precision: Words[Literal[PRECISION]] = Field(("day", "pm1"), description="date precisions kept")
     duplicates: bool = Field(False, description="keep rows that may be second reports of another row?")
     unit: Unit = Field("attack", description="what is counted: rows, sites hit in a night, or days with an attack")
+
+
+def _period(name: str) -> property:
+    """The window from the field `{name}_start` to the field `{name}_end`."""
+
+    def window(spec: Spec) -> Window:
+        start, end = getattr(spec, f"{name}_start"), getattr(spec, f"{name}_end")
+        if start is None:
+            raise BadInput(f"this specification has no {name}: give {name}_start and {name}_end")
+        return Window(start, end)
+
+    return property(window)
 
 
 class Spec(Population):
@@ -102,23 +106,7 @@ class Spec(Population):
                 raise ValueError(f"{name}_end {end} is before {name}_start {start}")
         return self
 
-    @property
-    def window(self) -> Window:
-        return self._named("window")
-
-    @property
-    def frame(self) -> Window:
-        return self._named("frame")
-
-    @property
-    def placebo_period(self) -> Window:
-        return self._named("placebo")
-
-    def _named(self, name: str) -> Window:
-        start, end = getattr(self, f"{name}_start"), getattr(self, f"{name}_end")
-        if start is None:
-            raise BadInput(f"this specification has no {name}: give {name}_start and {name}_end")
-        return Window(start, end)
+    window, frame, placebo_period = _period("window"), _period("frame"), _period("placebo")
 
 
 class Rule(Strict):
@@ -198,12 +186,12 @@ class Claim(Strict):
     """One claim of one text: what it says, how it is tested, when it holds."""
 
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)
-    text: tuple[Literal[tuple(TEXTS)], ...] = Field(min_length=1)  # type: ignore[valid-type]
+    text: tuple[Literal[TEXTS], ...] = Field(min_length=1)
     place: str = Field(description="where in the text")
     published: date
     origin: Literal["stated", "implied", "ours"]
-    kind: Kind
-    family: Family
+    kind: Literal["test", "fact", "fact+test", "documentary"]
+    family: Literal[FAMILIES]
     statement: str
     question: str
     estimand: str
@@ -222,8 +210,7 @@ class Claim(Strict):
             raise ValueError(f"kind {self.kind} needs spec and rule")
         if "fact" in self.kind and not self.facts:
             raise ValueError(f"kind {self.kind} needs facts")
-        changes = [*self.variations, *self.replications, *(r for r in self.rivals if r.set)]
-        for change in changes:
+        for change in (*self.variations, *self.replications, *(rival for rival in self.rivals if rival.set)):
             self.with_knobs(change.set)
         return self
 
@@ -244,38 +231,52 @@ class Claim(Strict):
             raise BadInput(*problems(error, f"{self.id}: ")) from None
 
 
+MODELS = {"spec": Spec, "rule": Rule, "variations": Variation, "replications": Change, "rivals": Rival, "facts": Fact,
+          "against": Population}  # fmt: skip
+
+
 def problems(error: ValidationError, prefix: str) -> list[str]:
     """pydantic's errors as lines: key, what was got, what is allowed, the nearest right name for an unknown key."""
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        *above, last = [str(part) for part in item["loc"]] or [""]
+        key = ".".join((*above, last))
         if item["type"] == "extra_forbidden":
-            names = _fields_beside(item["loc"])
+            model = next((MODELS[part] for part in reversed(above) if part in MODELS), Claim)
+            names = [".".join((*above, name)) for name in model.model_fields]
             lines.append(f"{prefix}{unknown('key', key, names, 'mend the name')}")
         else:
             got = "" if isinstance(item["input"], dict | list) else f"got {item['input']!r}; "
-            message = item["msg"].removeprefix("Value error, ").replace("Input should be", "allowed:")
-            lines.append(f"{prefix}{key + ': ' if key else ''}{got}{message}")
+            told = item["msg"].removeprefix("Value error, ").replace("Input should be", "allowed:")
+            lines.append(f"{prefix}{key + ': ' if key else ''}{got}{told}")
     return lines
 
 
-def _fields_beside(loc: tuple[str | int, ...]) -> list[str]:
-    """The dotted names that stand where an unknown key was found."""
-    nested = {"spec": Spec, "rule": Rule, "variations": Variation, "replications": Change, "rivals": Rival}
-    nested |= {"facts": Fact, "against": Population}
-    parents = [str(part) for part in loc[:-1]]
-    model = next((nested[p] for p in reversed(parents) if p in nested), Claim)
-    prefix = "".join(f"{p}." for p in parents)
-    return [prefix + name for name in model.model_fields]
+class _Loader(yaml.CSafeLoader):
+    """Tells the line of a date that no calendar has."""
+
+    def construct_yaml_timestamp(self, node: yaml.Node) -> date:
+        try:
+            return super().construct_yaml_timestamp(node)
+        except ValueError as error:
+            raise ValueError(f"{node.start_mark.line + 1}: got a date with {error}; mend the date") from None
 
 
-def shallow(raw: bytes | str) -> None:
-    """Refuses YAML nested so deep that composing it would overflow the stack of the C library."""
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_timestamp)
+
+
+def parsed(raw: bytes | str) -> tuple[yaml.Node, Any]:
+    """YAML as nodes, which know their lines, and as values.
+
+    Nesting so deep that composing it would overflow the stack of the C library is refused. Raises YAMLError, and
+    ValueError for a value that cannot be, a date with its line in front.
+    """
     depth = 0
-    for event in yaml.parse(raw, Loader=yaml.CSafeLoader):
+    for event in yaml.parse(raw, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise yaml.MarkedYAMLError(problem=f"nested more than {DEEPEST} deep", problem_mark=event.start_mark)
+    return yaml.compose(raw, Loader=_Loader), yaml.load(raw, Loader=_Loader)  # noqa: S506, a safe loader
 
 
 def knob_value(name: str, text: str) -> Any:
@@ -288,9 +289,7 @@ def knob_value(name: str, text: str) -> Any:
         raise unknown("knob", name, Spec.model_fields, "write --set name=value")
     info = Spec.model_fields[name]
     try:
-        shallow(text)
-        value = yaml.load(text, Loader=yaml.CSafeLoader)
-        return TypeAdapter(Annotated[info.annotation, info]).validate_python(value)
+        return TypeAdapter(Annotated[info.annotation, info]).validate_python(parsed(text)[1])
     except ValidationError as error:
         raise BadInput(*problems(error, f"--set {name}: ")) from None
     except (yaml.YAMLError, ValueError):  # also a date that does not exist

@@ -28,8 +28,6 @@ class ClaimsError(Exception):
 class ReportFailed(ClaimsError):
     """A notebook raised, a kernel is missing or died, the output cannot be written."""
 
-    exit_code = 1
-
 
 class BadInput(ClaimsError):
     """A table, registry entry, option or argument that cannot be used as given."""

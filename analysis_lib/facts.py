@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from analysis_lib.claims import Claim, Fact, Spec
 from analysis_lib.errors import InputMissing
 from analysis_lib.finding import tidy
 from analysis_lib.series import exposure, select
+from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis_lib.sources.bundled import Tables
-
-WORDS = {
-    "equal": "", "at_least": "at least ", "at_most": "at most ", "more_than": "more than ", "less_than": "fewer than ",
-    "contains": "", "about": "about ",
-}  # fmt: skip
-ABOUT = 0.1  # "about" allows a tenth either way
+# the words of comparison: how a sentence says them, and when a coded value agrees with a stated one
+COMPARED = {
+    "equal": ("", operator.eq),
+    "at_least": ("at least ", operator.ge),
+    "at_most": ("at most ", operator.le),
+    "more_than": ("more than ", operator.gt),
+    "less_than": ("fewer than ", operator.lt),
+    "contains": ("", operator.eq),
+    "about": ("about ", lambda coded, stated: abs(coded - stated) <= 0.1 * abs(stated)),  # a tenth either way
+}
 GROWS = {"equal", "at_most", "less_than", "about"}  # a count that agrees so far may still grow out of these
 
 
@@ -40,18 +43,11 @@ class FactCheck:
     reason: str = ""
 
     def row(self) -> dict[str, Any]:
-        stated = self.fact.stated
-        return {
-            "field": self.fact.field,
-            "text": self.fact.text,
-            "stated": stated.isoformat() if isinstance(stated, date) else stated,
-            "compare": self.fact.compare,
-            "coded": self.coded.isoformat() if isinstance(self.coded, date) else tidy(self.coded),
-            "agrees": self.agrees,
-            "required": self.fact.required,
-            "event_id": ", ".join(self.event_ids) or None,
-            "reason": self.reason,
-        }
+        """Plain JSON values."""
+        told = self.fact.model_dump(mode="json", include={"field", "text", "stated", "compare", "required"})
+        coded = self.coded.isoformat() if isinstance(self.coded, date) else tidy(self.coded)
+        ids = ", ".join(self.event_ids) or None
+        return told | {"coded": coded, "agrees": self.agrees, "event_id": ids, "reason": self.reason}
 
     @property
     def named(self) -> str:
@@ -60,7 +56,7 @@ class FactCheck:
 
     def sentence(self) -> str:
         """The check in words."""
-        stated = "" if self.fact.stated is None else f"stated {WORDS[self.fact.compare]}{self.fact.stated}, "
+        stated = "" if self.fact.stated is None else f"stated {COMPARED[self.fact.compare][0]}{self.fact.stated}, "
         coded = f"coded {self.coded}" if self.coded is not None else f"not known ({self.reason})"
         more = f" and {len(self.event_ids) - 3} more" if len(self.event_ids) > 3 else ""
         rows = f" ({', '.join(self.event_ids[:3])}{more})" if self.event_ids else ""
@@ -81,9 +77,8 @@ def _check(fact: Fact, claim: Claim, tables: Tables, as_of: date | None) -> Fact
         return _measured(fact, claim, tables, as_of)
     if fact.event_id is not None:
         return _from_row(fact, tables.events)
-    coded = fact.coded
-    reason = "" if coded is not None else "no value is coded"
-    return FactCheck(fact, coded, compare(fact, coded), sources=(fact.source,) if fact.source else (), reason=reason)
+    reason = "" if fact.coded is not None else "no value is coded"
+    return FactCheck(fact, fact.coded, compare(fact, fact.coded), (), (fact.source,) if fact.source else (), reason)
 
 
 def _from_row(fact: Fact, events: pd.DataFrame) -> FactCheck:
@@ -91,16 +86,15 @@ def _from_row(fact: Fact, events: pd.DataFrame) -> FactCheck:
     if rows.empty:
         return FactCheck(fact, None, None, reason=f"row {fact.event_id} is not in events.csv")
     row = rows.iloc[0]
-    value = row[fact.column]
-    sources = tuple(row["sources"].split(" | "))
+    value, origin = row[fact.column], ((fact.event_id,), tuple(row["sources"].split(" | ")))
     if rows[fact.column].isna().iat[0] or value == "":
-        return FactCheck(fact, None, None, (fact.event_id,), sources, f"{fact.column} is blank")
+        return FactCheck(fact, None, None, *origin, f"{fact.column} is blank")
     value = value.date() if hasattr(value, "date") else tidy(value)
     agrees = compare(fact, value)
     if agrees is False and row["confidence"] == "low":
-        return FactCheck(fact, value, None, (fact.event_id,), sources, "the row that disagrees has low confidence")
-    reason = "" if agrees is not None or fact.stated is None else "which leaves open whether the text is right"
-    return FactCheck(fact, value, agrees, (fact.event_id,), sources, reason)
+        return FactCheck(fact, value, None, *origin, "the row that disagrees has low confidence")
+    left_open = agrees is None and fact.stated is not None
+    return FactCheck(fact, value, agrees, *origin, "which leaves open whether the text is right" if left_open else "")
 
 
 def _measured(fact: Fact, claim: Claim, tables: Tables, as_of: date | None) -> FactCheck:
@@ -110,49 +104,37 @@ def _measured(fact: Fact, claim: Claim, tables: Tables, as_of: date | None) -> F
         return FactCheck(fact, None, None, reason=f"not yet observed: it starts on {fact.start}")
     spec = claim.with_knobs(fact.set) if fact.set else claim.spec or Spec()
     try:
-        watched = exposure(tables.coverage, spec, seen)
+        watched = exposure(tables.coverage, spec, seen).any()
     except InputMissing as error:
         return FactCheck(fact, None, None, reason=str(error))
-    if not watched.any():
+    if not watched:
         return FactCheck(fact, None, None, reason=f"no day of {seen} was watched")
     rows = select(tables.events, spec)
-    dates = rows["date"].to_numpy().astype("datetime64[D]")
-    inside = seen.mask(dates)
-    days = dates[inside].astype(object)
-    sources = tuple(dict.fromkeys(s for cell in rows["sources"][inside] for s in cell.split(" | ")))
-    coded = _measure(fact.measure, days, seen, rows["munitions"][inside])
-    ids = tuple(rows["event_id"][inside])
+    rows = rows[rows["date"].between(str(seen.start), str(seen.end))]
+    coded = _measure(fact.measure, rows, seen)
+    ids = tuple(rows["event_id"])
     reason = "" if coded is not None else f"no attack in {seen}" if not ids else "a number fired is unknown"
-    if fact.measure in ("first_date", "last_date", "days_since_last") and coded is not None:
-        ids = (ids[0 if fact.measure == "first_date" else -1],)
+    if fact.measure in ("first_date", "last_date", "days_since_last"):
+        ids = ids[:1] if fact.measure == "first_date" else ids[-1:]
+    sources = tuple(dict.fromkeys(" | ".join(rows["sources"]).split(" | "))) if ids else ()
     agrees = compare(fact, coded)
-    if seen != span and agrees is not None and _open(fact, agrees):
-        return FactCheck(fact, coded, None, ids, sources, f"observed only to {seen.end}")
+    # counts only grow in the days still to come; other measures may go either way
+    final = fact.measure in ("attacks", "munitions") and agrees != (fact.compare in GROWS)
+    if seen != span and agrees is not None and not final:
+        agrees, reason = None, f"observed only to {seen.end}"
     return FactCheck(fact, coded, agrees, ids, sources, reason)
 
 
-def _open(fact: Fact, agrees: bool) -> bool:
-    """May the days still to come change the answer? Counts only grow; other measures may go either way."""
-    if fact.measure not in ("attacks", "munitions"):
-        return True
-    return agrees if fact.compare in GROWS else not agrees
-
-
-def _measure(name: str, days: np.ndarray, span: Window, fired: pd.Series) -> int | date | None:
-    if name == "attacks":
-        return len(days)
+def _measure(name: str, rows: pd.DataFrame, span: Window) -> int | date | None:
+    """A number or day of the attacks in `rows`, which are in order; None where there is none or it is unknown."""
+    if name == "attacks" or rows.empty:
+        return len(rows) if name == "attacks" else None
     if name == "munitions":
-        return None if fired.isna().any() or fired.empty else int(fired.sum())
-    if len(days) == 0:
-        return None
-    if name == "first_date":
-        return days[0]
-    if name == "last_date":
-        return days[-1]
-    if name == "days_since_last":
-        return (span.end - days[-1]).days
+        return None if rows["munitions"].isna().any() else int(rows["munitions"].sum())
+    days = [day.date() for day in rows["date"]]
     edges = [span.start, *days, span.end + timedelta(1)]
-    return max((b - a).days for a, b in pairwise(edges))
+    return {"first_date": days[0], "last_date": days[-1], "days_since_last": (span.end - days[-1]).days,
+            "longest_gap_days": max((b - a).days for a, b in pairwise(edges))}[name]  # fmt: skip
 
 
 def compare(fact: Fact, coded: Any) -> bool | None:
@@ -167,17 +149,9 @@ def compare(fact: Fact, coded: Any) -> bool | None:
     """
     if coded is None or fact.stated is None:
         return None
-    stated = fact.stated
-    if isinstance(stated, str) or isinstance(coded, str):
-        said, alternatives = ({*str(value).casefold().split("|")} for value in (stated, coded))
+    if isinstance(fact.stated, str) or isinstance(coded, str):
+        said, alternatives = ({*str(value).casefold().split("|")} for value in (fact.stated, coded))
         if said < alternatives:
             return None
         return said == alternatives or (fact.compare == "contains" and said <= {*str(coded).casefold().split(";")})
-    return {
-        "equal": lambda: coded == stated,
-        "at_least": lambda: coded >= stated,
-        "at_most": lambda: coded <= stated,
-        "more_than": lambda: coded > stated,
-        "less_than": lambda: coded < stated,
-        "about": lambda: abs(coded - stated) <= ABOUT * abs(stated),
-    }[fact.compare]()
+    return COMPARED[fact.compare][1](coded, fact.stated)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-from analysis_lib.claims import FAMILIES, SEED, Change, Claim, Spec
+from pydantic_core import to_jsonable_python
+
+from analysis_lib.claims import FAMILIES, SEED, Claim, Spec
 from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing
 from analysis_lib.facts import FactCheck, check_facts
 from analysis_lib.finding import Finding, Verdict
 from analysis_lib.paths import data_dir, user_registry
 from analysis_lib.registry import Registry, load_claims
+from analysis_lib.sources.bundled import Tables, load_tables
 from analysis_lib.specs import DESIGNS, core_findings, robustness_findings, shown_findings, take_sample
 from analysis_lib.verdicts import headline, judge, literal_verdict, needs_robustness
 
-if TYPE_CHECKING:
-    from analysis_lib.sources.bundled import Tables
 
-
-# those that have a notebook
 @dataclass(frozen=True)
 class Outcome:
     """One labelled specification: what was changed, the primary finding and the verdict by the full rule."""
@@ -69,11 +69,11 @@ class Study:
     @property
     def robustness(self) -> dict[str, Any]:
         """Share of the specifications, the primary included, with the primary's verdict; the choices that flip it."""
-        same = [o.verdict.verdict == self.now.inferential.verdict for o in self.variations]
-        flips = [f"{o.choice}: {o.label}" for o, s in zip(self.variations, same, strict=True) if not s]
-        total = len(same) + (self.spec is not None)
-        share = (sum(same) + 1) / total if total else None
-        return {"specifications": total, "share_same": share and round(share, 4), "flips_on": flips}
+        here = self.now.inferential.verdict
+        flips = [f"{o.choice}: {o.label}" for o in self.variations if o.verdict.verdict != here]
+        total = len(self.variations) + (self.spec is not None)
+        share = round((total - len(flips)) / total, 4) if total else None
+        return {"specifications": total, "share_same": share, "flips_on": flips}
 
     @property
     def primary(self) -> Finding | None:
@@ -92,7 +92,7 @@ class Study:
             "data_sha256": self.tables.data_sha256,
             "registry_sha256": self.registry_sha256,
             "seed": self.seed,
-            "knobs": {name: _json(value) for name, value in sorted(self.knobs.items())},
+            "knobs": to_jsonable_python(dict(sorted(self.knobs.items()))),
             **self.now.row(),
             "publication": {"date": self.claim.published.isoformat(), **self.publication.row()},
             "robustness": self.robustness,
@@ -115,19 +115,16 @@ def evaluate(
     knobs = dict(knobs or {})
     spec = claim.with_knobs(knobs) if knobs or claim.spec else None
     if not runnable(claim):
-        raise CannotRun(
-            f"claim '{claim.id}' is not yet run: the {claim.family} family has no notebook yet; see `claims list`"
-        )
-    now = judgement(claim, spec, tables, as_of, seed, strict=bool(knobs))
-    published = min(filter(None, (claim.published, as_of)))
-    variations = tuple(_outcome(claim, spec, v, tables, as_of, seed, v.choice) for v in claim.variations)
-    tested = {r.explanation: Change(label=r.separated_by, set=r.set) for r in claim.rivals if r.set}
-    outcomes = {name: _outcome(claim, spec, change, tables, as_of, seed, "rival") for name, change in tested.items()}
+        why = f"the {claim.family} family has no notebook yet; see `claims list`"
+        raise CannotRun(f"claim '{claim.id}' is not yet run: {why}")
+    tried = partial(_outcome, claim, spec, tables, as_of, seed)
     return Study(
-        claim=claim, spec=spec, now=now, publication=judgement(claim, spec, tables, published, seed),
-        variations=variations,
-        replications=tuple(_outcome(claim, spec, r, tables, as_of, seed, "replication") for r in claim.replications),
-        rivals=tuple((r.explanation, r.separated_by, outcomes.get(r.explanation)) for r in claim.rivals),
+        claim=claim, spec=spec, now=judgement(claim, spec, tables, as_of, seed, strict=bool(knobs)),
+        publication=judgement(claim, spec, tables, min(filter(None, (claim.published, as_of))), seed),
+        variations=tuple(tried(change.label, change.set, change.choice) for change in claim.variations),
+        replications=tuple(tried(change.label, change.set, "replication") for change in claim.replications),
+        rivals=tuple((r.explanation, r.separated_by, tried(r.separated_by, r.set, "rival") if r.set else None)
+                     for r in claim.rivals),
         tables=tables, as_of=as_of, seed=seed, registry_sha256=registry.sha256, knobs=knobs,
     )  # fmt: skip
 
@@ -137,8 +134,6 @@ def open_study(
     seed: int = SEED, **knobs: Any,
 ) -> Study:  # fmt: skip
     """`evaluate` for a notebook: loads data and registry; a knob that is None is as the registry says."""
-    from analysis_lib.sources.bundled import load_tables
-
     registry = load_claims(user_registry(claims))
     as_of = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of
     given = {name: value for name, value in knobs.items() if value is not None}
@@ -155,26 +150,37 @@ def judgement(
     everything: bool = True,
 ) -> Judgement:  # fmt: skip
     """Findings and verdicts with what was known on a date; without `everything` only what decides the verdict."""
-    facts = check_facts(claim, tables, as_of)
-    literal = literal_verdict(facts)
+    facts, findings, sample = tuple(check_facts(claim, tables, as_of)), [], None
     if claim.rule is None:
         words = {"fact": "a dated statement: the literal verdict is the answer", "documentary": "recorded, not tested"}
-        untested = Verdict("not testable", words[claim.kind])
-        return Judgement((), tuple(facts), literal, untested, headline(claim, literal, untested))
-    sample = None
-    try:
-        sample = take_sample(spec, tables, as_of)
-        findings = _findings(claim, spec, sample, seed, everything=everything)
-        inferential = judge(claim, findings)
-    except (InputMissing, BadInput) as error:
-        if strict and isinstance(error, BadInput):
-            raise
-        findings = [
-            Finding(spec.test, "not computed", role="primary", alternative=claim.rule.direction, reason=_missing(error))
-        ]
-        inferential = Verdict("not testable", _missing(error), 1)
+        inferential = Verdict("not testable", words[claim.kind])
+    else:
+        try:
+            sample = take_sample(spec, tables, as_of)
+            findings = _findings(claim, spec, sample, seed, everything=everything)
+            inferential = judge(claim, findings)
+        except (InputMissing, BadInput) as error:
+            if strict and isinstance(error, BadInput):
+                raise
+            told = _missing(error)
+            findings = [Finding(spec.test, "not computed", "primary", alternative=claim.rule.direction, reason=told)]
+            inferential = Verdict("not testable", told, 1)
+    literal = literal_verdict(facts)
     named = tuple(f.named(claim.id) for f in findings)
-    return Judgement(named, tuple(facts), literal, inferential, headline(claim, literal, inferential), sample)
+    return Judgement(named, facts, literal, inferential, headline(claim, literal, inferential), sample)
+
+
+def _outcome(
+    claim: Claim, spec: Spec, tables: Tables, as_of: date | None, seed: int, label: str, knobs: Mapping, choice: str
+) -> Outcome:
+    """The full rule on one changed specification; robustness is computed only where it can still decide."""
+    changed = claim.model_copy(update={"spec": spec}).with_knobs(knobs)
+    try:
+        findings = _findings(claim, changed, take_sample(changed, tables, as_of), seed, everything=False)
+        return Outcome(label, choice, findings[0], judge(claim, findings))
+    except ClaimsError as error:
+        absent = Finding(changed.test, "not computed", "primary", reason=str(error))
+        return Outcome(label, choice, absent, Verdict("not testable", _missing(error), 1))
 
 
 def _findings(claim: Claim, spec: Spec, sample: Any, seed: int, *, everything: bool) -> list[Finding]:
@@ -187,23 +193,3 @@ def _findings(claim: Claim, spec: Spec, sample: Any, seed: int, *, everything: b
 
 def _missing(error: ClaimsError) -> str:
     return str(error) if "not yet observed" in str(error) else f"input missing: {error}"
-
-
-def _outcome(
-    claim: Claim, spec: Spec, change: Change, tables: Tables, as_of: date | None, seed: int, choice: str
-) -> Outcome:
-    """The full rule on one changed specification; robustness is computed only where it can still decide."""
-    changed = claim.model_copy(update={"spec": spec}).with_knobs(change.set)
-    try:
-        sample = take_sample(changed, tables, as_of)
-    except ClaimsError as error:
-        found = Finding(changed.test, "not computed", role="primary", reason=str(error))
-        return Outcome(change.label, choice, found, Verdict("not testable", _missing(error), 1))
-    findings = _findings(claim, changed, sample, seed, everything=False)
-    return Outcome(change.label, choice, findings[0], judge(claim, findings))
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, date):
-        return value.isoformat()
-    return list(value) if isinstance(value, tuple) else value

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from table_rows import ROWS
 
-from analysis_lib.checks import Problem
-from analysis_lib.events import COUNTRIES, TABLES, check_table, window_end
+from analysis_lib.events import COUNTRIES, TABLES, Problem, check_table, window_end
 
 
 def checked(name, *changes, **options):

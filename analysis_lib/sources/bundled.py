@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from analysis_lib.checks import Problem, quoted
 from analysis_lib.errors import BadInput, plain
-from analysis_lib.events import TABLES, check_table
+from analysis_lib.events import TABLES, Problem, check_table, quoted
 from analysis_lib.paths import DATA, shown
 
 if TYPE_CHECKING:
@@ -57,12 +57,11 @@ class Tables:
         import pandas as pd
 
         last, cut = pd.Timestamp(day), {}
-        for name, defined in TABLES.items():
-            table = getattr(self, name)
-            if table is not None:
-                cut[name] = table[table[defined.known_from].bfill(axis=1).iloc[:, 0] <= last].reset_index(drop=True)
-                if "end" in table:
-                    cut[name]["end"] = cut[name]["end"].clip(upper=last)
+        for name, table in ((name, getattr(self, name)) for name in TABLES if getattr(self, name) is not None):
+            known = table[TABLES[name].known_from].bfill(axis=1).iloc[:, 0] <= last
+            cut[name] = table[known].reset_index(drop=True)
+            if "end" in table:
+                cut[name]["end"] = cut[name]["end"].clip(upper=last)
         # nobody could call a row a second report of one that was not yet public
         original = cut["events"]["possible_duplicate_of"]
         cut["events"]["possible_duplicate_of"] = original.where(original.isin(cut["events"]["event_id"]), "")
@@ -75,10 +74,10 @@ def load_tables(data_dir: Path = DATA) -> Tables:
     >>> len(load_tables().events)
     973
     """
-    tables, errors, warnings = _load(Path(data_dir))
+    tables, errors = _load(Path(data_dir))
     if errors:
         raise BadInput(*errors)
-    return replace(tables, warnings=tuple(warnings))
+    return tables
 
 
 def load_events(data_dir: Path = DATA) -> pd.DataFrame:
@@ -88,76 +87,60 @@ def load_events(data_dir: Path = DATA) -> pd.DataFrame:
 
 def check(data_dir: Path = DATA) -> tuple[list[str], list[str]]:
     """Every error and every warning of a folder, one line each."""
-    return _load(Path(data_dir))[1:]
+    tables, errors = _load(Path(data_dir))
+    return errors, list(tables.warnings)
 
 
-def _load(folder: Path) -> tuple[Tables, list[str], list[str]]:
-    """The tables as far as they can be read, and every error and warning."""
+def _load(folder: Path) -> tuple[Tables, list[str]]:
+    """The tables as far as they can be read, with every warning, and every error."""
     frames, digests, problems = dict.fromkeys(TABLES), {}, []
-    for name, table in TABLES.items():
+    for name in TABLES:
         path = folder / f"{name}.csv"
-        raw = _read(path, problems, required=table.required)
-        if raw is not None:
+        try:
+            raw = path.read_bytes()
             digests[path.name] = hashlib.sha256(raw).hexdigest()
-            frames[name] = _table(name, raw, shown(path), problems)
+            frames[name], found = _table(name, raw, shown(path))
+            problems += found
+        except BadInput as unreadable:
+            problems += unreadable.args
+        except OSError as error:
+            if TABLES[name].required or not isinstance(error, FileNotFoundError):
+                got = (error.strerror or "nothing").lower()
+                problems.append(Problem(shown(path), 1, "file", got, "a file that can be read", "put one there"))
     for path in (folder / name for name in BESIDE if (folder / name).is_file()):
         with path.open("rb") as file:
             digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    tables = Tables(**frames, sha256=digests, folder=folder)
-    raw = _read(folder / "sources.yml", problems, required=False)
-    if raw is not None:
-        problems += _compare(raw, shown(folder / "sources.yml"), tables)
+    problems += _compare(folder / "sources.yml", frames, digests)
     errors, warnings = ([plain(p) for p in problems if p.only_warns is kind] for kind in (False, True))
-    return tables, errors, warnings
+    return Tables(**frames, sha256=digests, warnings=tuple(warnings), folder=folder), errors
 
 
-def _read(path: Path, problems: list[Problem], *, required: bool) -> bytes | None:
-    """The bytes of a file; None where there is none, which is an error if it is required."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        if required or not isinstance(error, FileNotFoundError):
-            got = (error.strerror or "nothing").lower()
-            problems.append(Problem(shown(path), 1, "file", got, "a file that can be read", "put one there"))
-        return None
-
-
-def _table(name: str, raw: bytes, file: str, problems: list[Problem]) -> pd.DataFrame | None:
-    """Bytes → checked table. A file whose records cannot be told apart gives that one error alone."""
+def _table(name: str, raw: bytes, file: str) -> tuple[pd.DataFrame, list[Problem]]:
+    """Bytes → checked table. Raises BadInput with one problem where the records cannot be told apart."""
     import pandas as pd
 
-    try:
-        (header, names), *rows = _records(raw, file)
-    except BadInput as unreadable:
-        problems += unreadable.args
-        return None
-    # a row of the wrong length stays, so that others may point at it, but its shifted cells are not judged
-    odd = {line: f"{len(row)} fields" for line, row in rows if len(row) != len(names)}
+    (header, names), *rows = _records(raw, file)
     cells = [(row + [""] * len(names))[: len(names)] for _, row in rows]
     frame = pd.DataFrame(cells, columns=names, dtype="str")
     table, wrong, doubtful = check_table(name, frame, [line for line, _ in rows], file, header)
-    wrong = [problem for problem in wrong if problem.line not in odd]
-    for line, got in odd.items():
-        wrong.append(Problem(file, line, "row", got, f"{len(names)} as in the header", "mend commas and quotes"))
+    # a row of the wrong length stays, so that others may point at it, but its shifted cells are not judged
+    odd = {line: f"{len(row)} fields" for line, row in rows if len(row) != len(names)}
+    told = f"{len(names)} as in the header", "mend commas and quotes"
+    wrong = [p for p in wrong if p.line not in odd] + [Problem(file, at, "row", got, *told) for at, got in odd.items()]
     if name == "events" and not rows:
         wrong.append(Problem(file, header, "file", "no rows", "at least one", "add the events"))
-    problems += sorted(wrong, key=lambda problem: problem.line) + doubtful
-    return table
+    return table, sorted(wrong, key=lambda problem: problem.line) + doubtful
 
 
 def _records(raw: bytes, file: str) -> list[tuple[int, list[str]]]:
     """Each record with the line where it starts, the header first; blank lines are no records."""
-    position = raw.find(b"\0")
-    try:
-        text = raw.decode().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        position = error.start
-    if position >= 0:
-        line, got = raw.count(b"\n", 0, position) + 1, f"byte 0x{raw[position]:02x}"
+    text, line = raw.decode("utf-8-sig", "surrogateescape"), 1
+    if bad := re.search("[\0\udc80-\udcff]", text):  # the second are bytes that are not UTF-8
+        line += text.count("\n", 0, bad.start())
+        got = f"byte 0x{bad[0].encode('utf-8', 'surrogateescape').hex()}"
         raise BadInput(Problem(file, line, "file", got, "UTF-8 text", "save it as UTF-8"))
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    records, line = [], 1
+    reader, records = csv.reader(io.StringIO(text, newline=""), strict=True), []
     try:
         for record in reader:
             if record:
@@ -170,22 +153,26 @@ def _records(raw: bytes, file: str) -> list[tuple[int, list[str]]]:
     return records
 
 
-def _compare(raw: bytes, file: str, tables: Tables) -> Iterator[Problem]:
+def _compare(path: Path, frames: dict[str, Any], digests: dict[str, str]) -> Iterator[Problem]:
     """Rows and hashes in sources.yml beside the files; a difference is a warning, since rows are added."""
+    file = shown(path)
     try:
         # BaseLoader makes text, lists and mappings only; its C twin overflows the stack on deep nesting
-        records = yaml.load(raw, Loader=yaml.BaseLoader)["sources"]  # noqa: S506
-        told = {str(record["file"]): (record["rows"], record["sha256"]) for record in records}
-    except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError) as error:
+        records = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)["sources"]  # noqa: S506
+        told = {str(record["file"]): {key: record[key] for key in ("rows", "sha256")} for record in records}
+    except FileNotFoundError:
+        return
+    except (yaml.YAMLError, OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
-        got = quoted(getattr(error, "problem", None) or "another layout")
+        got = quoted(getattr(error, "problem", None) or getattr(error, "strerror", None) or "another layout")
         allowed = "a list under the key sources, each entry with file, rows and sha256"
         yield Problem(file, mark.line + 1 if mark else 1, "sources", got, allowed, "mend it")
         return
-    for name, digest in tables.sha256.items():
-        table = getattr(tables, name.removesuffix(".csv"), None)
-        found = {"rows": str(0 if table is None else len(table)), "sha256": digest}
-        for key, value in zip(found, told.get(name, found.values()), strict=True):
-            if value != found[key]:
-                got, allowed = quoted(str(value)), f"{found[key]} as {name} has it"
-                yield Problem(file, 1, key, got, allowed, "nothing if rows were changed", only_warns=True)
+    for name, digest in digests.items():
+        table = frames.get(Path(name).stem)
+        found = {"sha256": digest} if table is None else {"rows": str(len(table)), "sha256": digest}
+        for key, value in found.items():
+            got = told.get(name, found)[key]
+            if got != value:
+                allowed = f"{value} as {name} has it"
+                yield Problem(file, 1, key, quoted(str(got)), allowed, "nothing if rows were changed", True)
