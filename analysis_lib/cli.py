@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,7 +45,7 @@ def _told(code: int, *lines: str) -> int:
 
 def _say(template: str, err: bool = False, **values: Any) -> None:
     """What a template makes of the values."""
-    from analysis_lib.site import render
+    from analysis_lib.tables import render
 
     typer.echo(render(f"{template}.txt.j2", **values).rstrip(), err=err)
 
@@ -56,19 +54,10 @@ def _json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], object]]:
-    """A bar on a terminal, a line for each notebook elsewhere, nothing where quiet is asked for."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda count, total, line: quiet or not count or typer.echo(f"{count} of {total}: {line}", err=True)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _registry(claims: Path | None) -> Any:
+    from analysis_lib.registry import load_claims
 
-    columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda count, total, line: bar.update(task, completed=count, total=total, description=line)
+    return load_claims(user_registry(claims))
 
 
 # ---- what the commands share -----------------------------------------------------------------------------------------
@@ -125,9 +114,8 @@ def start(version: Annotated[bool, typer.Option("--version", callback=_version, 
 def list_claims(as_json: Json = False, claims: Claims = None, out: Out = REPORTS) -> None:
     """All claims with their latest verdicts."""
     from analysis_lib.generations import records
-    from analysis_lib.registry import load_claims
 
-    registry, known = load_claims(user_registry(claims)), records(out)
+    registry, known = _registry(claims), records(out)
     fields = {"id", "text", "published", "origin", "kind", "family", "question"}
     parts = dict.fromkeys(("headline", "literal", "inferential", "publication"))
     rows = [claim.model_dump(mode="json", include=fields) | {part: known.get(claim.id, parts)[part] for part in parts}
@@ -139,10 +127,8 @@ def list_claims(as_json: Json = False, claims: Claims = None, out: Out = REPORTS
 def show(claim_id: Id, claims: Claims = None, out: Out = REPORTS) -> None:
     """One claim's card: what it says, how it is tested, the latest verdicts."""
     from analysis_lib.generations import records
-    from analysis_lib.registry import load_claims
 
-    claim = load_claims(user_registry(claims))[claim_id]
-    _say("claim", claim=claim, record=records(out).get(claim_id))
+    _say("claim", claim=_registry(claims)[claim_id], record=records(out).get(claim_id))
 
 
 @app.command()
@@ -152,11 +138,10 @@ def reproduce(
 ) -> None:  # fmt: skip
     """Run one claim in process and compare every number with the published one."""
     from analysis_lib.generations import SEED, TOLERANCE, differences, entry_sha256, published_record
-    from analysis_lib.registry import load_claims
     from analysis_lib.sources.bundled import load_tables
     from analysis_lib.study import evaluate
 
-    registry = load_claims(user_registry(claims))
+    registry = _registry(claims)
     claim, options = registry[claim_id], {"as_of": as_of, "seed": SEED if seed is None else seed, "knobs": dict(knobs)}
     tables = load_tables(data_dir(data))
     try:
@@ -166,16 +151,10 @@ def reproduce(
     record = study.record()
     _json(record) if as_json else _say("study", study=study, record=record)
     published, where = published_record(out, record, entry_sha256(claim))
-    if published is None:
-        typer.echo(f"not compared: {where}", err=as_json)
-        return
-    found, compared = differences(published, record)
+    found, compared = differences(published, record) if published else ([], 0)
+    _say("compared", err=as_json, differences=found, compared=compared, where=where, tolerance=TOLERANCE)
     if found:
-        _say("mismatch", err=as_json, differences=found)
-        typer.echo(f"MISMATCH: {len(found)} of {compared} values are not those of {where}", err=as_json)
         raise typer.Exit(Mismatch.exit_code)
-    line = f"MATCH: {compared} values are those of {where} (numbers within {TOLERANCE:g} of their size)"
-    typer.echo(line, err=as_json)
 
 
 @app.command()
@@ -192,9 +171,20 @@ def report(
     """Regenerate the reports that are stale; publish all as one generation."""
     if bool(ids) == every:
         raise typer.BadParameter("give the ids of claims, or --all")
+    from rich.console import Console
+    from rich.progress import Progress
+
     from analysis_lib.reports import publish_reports
 
-    with _progress(quiet) as progress:
+    hidden = quiet or not sys.stderr.isatty()  # the bar, not the lines
+    with Progress(console=Console(stderr=True), transient=True, disable=hidden) as bar:
+        task = bar.add_task("", total=None)
+
+        def progress(count: int, total: int, line: str) -> None:
+            bar.update(task, completed=count, total=total, description=line)
+            if count and not quiet:
+                typer.echo(f"{count} of {total}: {line}", err=True)
+
         run = publish_reports(
             ids or None, out=out, data=data, claims=claims, as_of=as_of, seed=seed, knobs=dict(knobs), jobs=jobs,
             force=force, keep=keep, progress=progress,
@@ -209,9 +199,8 @@ def report(
 def publish(out: Out = REPORTS, claims: Claims = None) -> None:
     """Record the numbers of the latest reports in reports/published.json."""
     from analysis_lib import generations
-    from analysis_lib.registry import load_claims
 
-    path, count = generations.publish(out, load_claims(user_registry(claims)))
+    path, count = generations.publish(out, _registry(claims))
     typer.echo(f"{shown(path)}: {count} claims")
 
 
@@ -220,13 +209,7 @@ def data_check(folder: Annotated[Path | None, typer.Argument(metavar="[DIR]")] =
     """Validate the tables of a folder: every problem with file, line and column."""
     from analysis_lib.sources.bundled import load_tables
 
-    tables = load_tables(data_dir(folder))
-    for line in tables.warnings:
-        typer.echo(f"warning: {line}")
-    found = {name: getattr(tables, Path(name).stem, None) for name in tables.sha256}
-    rows = ", ".join(f"{name} {len(table)}" for name, table in found.items() if table is not None)
-    where, count = shown(data_dir(folder)), len(tables.warnings)
-    typer.echo(f"{where}: no errors, {count} warnings; rows: {rows}; data {tables.data_sha256[:12]}")
+    _say("data", tables=load_tables(data_dir(folder)), where=shown(data_dir(folder)))
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from analysis_lib.errors import BadInput, ReportFailed, RunLocked
 from analysis_lib.paths import PUBLISHED, shown
 from analysis_lib.registry import Registry
 
-LATEST, STAGING, LOCK = "latest", ".staging-", ".lock"
+LATEST, STAGING = "latest", ".staging-"
 TOLERANCE = 1e-6  # relative: other versions of the libraries may differ in the last digits
 INPUTS = ("data_sha256", "registry_sha256", "as_of", "seed", "knobs")  # only runs on the same ones are compared
 PROSE = {"reason", "notes", "method", "text"}  # sentences around the numbers, compared through the numbers
@@ -26,7 +26,7 @@ NAMES = ("id", "label", "field")  # what tells the entries of a list apart
 
 def canonical(value: Any) -> bytes:
     """JSON with one spelling: equal values give equal bytes."""
-    return (json.dumps(value, indent=1, sort_keys=False, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def sha256(data: bytes) -> str:
@@ -48,9 +48,7 @@ def as_registered(claim: Claim) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return json.loads(path.read_bytes()) if path.is_file() else {}
     except (OSError, ValueError) as error:
         again = "make it again: claims report --all --force"
         raise BadInput(f"{shown(path)}: not readable as JSON ({type(error).__name__}); {again}") from None
@@ -74,8 +72,8 @@ def last_good(out: Path) -> dict[str, dict[str, Any]]:
 
 def records(out: Path, published: Path = PUBLISHED) -> dict[str, dict[str, Any]]:
     """The newest record of every claim that was ever run: from `out`, else from the committed file."""
-    found = dict(_json(published).get("claims", {}))
-    return found | {path.stem: _json(path) for path in sorted((out / LATEST / "claims").glob("*.json"))}
+    latest = sorted((out / LATEST / "claims").glob("*.json"))
+    return _json(published).get("claims", {}) | {path.stem: _json(path) for path in latest}
 
 
 def published_record(out: Path, now: Mapping, entry: str, published: Path = PUBLISHED) -> tuple[dict | None, str]:
@@ -83,18 +81,16 @@ def published_record(out: Path, now: Mapping, entry: str, published: Path = PUBL
 
     `entry` is the hash of the claim's own registry entry: other entries may change without touching this claim.
     """
-    name, reasons = now["claim"], []
-    told = manifest(out).get("claims", {}).get(name, {})
+    name, why = now["claim"], ""
     latest = out / LATEST / "claims" / f"{name}.json"
     for path, record in ((latest, _json(latest)), (published, _json(published).get("claims", {}).get(name))):
-        if not record:
-            continue
-        free = {"registry_sha256"} if path == latest and told.get("entry_sha256") == entry else set()
-        other = [key for key in INPUTS if record.get(key) != now.get(key) and key not in free]
-        if not other:
+        same_entry = path == latest and manifest(out).get("claims", {}).get(name, {}).get("entry_sha256") == entry
+        keys = [key for key in INPUTS if not (same_entry and key == "registry_sha256")]
+        other = [key for key in keys if record and record.get(key) != now.get(key)]
+        if record and not other:
             return record, shown(path)
-        reasons.append("; ".join(f"{key} was {_short(record.get(key))}, is {_short(now.get(key))}" for key in other))
-    return None, reasons[0] if reasons else f"nothing is published for '{name}'; see claims report {name}"
+        why = why or "; ".join(f"{key} was {_short(record.get(key))}, is {_short(now.get(key))}" for key in other)
+    return None, why or f"nothing is published for '{name}'; see claims report {name}"
 
 
 def _short(value: Any) -> str:
@@ -123,16 +119,15 @@ def differences(published: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[l
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of a record with the path to it; the entries of a list go by name, else by number."""
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            if key not in PROSE:
-                yield from _leaves(part, f"{path} {key}".strip())
-    elif isinstance(value, list):
-        for number, part in enumerate(value):
-            name = next((part[n] for n in NAMES if n in part), number) if isinstance(part, Mapping) else number
-            yield from _leaves(part, f"{path} {name}".strip())
-    else:
+    if isinstance(value, list):
+        names = ([part[n] for n in NAMES if n in part] if isinstance(part, Mapping) else [] for part in value)
+        value = {(*name, number)[0]: part for number, (name, part) in enumerate(zip(names, value, strict=True))}
+    if not isinstance(value, Mapping):
         yield path, value
+        return
+    for key, part in value.items():
+        if key not in PROSE:
+            yield from _leaves(part, f"{path} {key}".strip())
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
@@ -155,7 +150,7 @@ def locked(out: Path) -> Iterator[None]:
 
     with writable(out):
         out.mkdir(parents=True, exist_ok=True)
-        lock = (out / LOCK).open("a")
+        lock = (out / ".lock").open("a")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -181,23 +176,13 @@ def place(out: Path, name: str, files: Mapping[str, bytes], keep: int) -> Path:
             os.symlink(name, link)
             os.replace(link, out / LATEST)
             _sync(out)
-    except ReportFailed:
+    finally:  # nothing is left of it, whether it was published or refused
         shutil.rmtree(staging, ignore_errors=True)
-        raise
     generations = sorted(path for path in out.glob("*T*Z-*") if (path / "manifest.json").is_file())
     for old in generations[: -max(keep, 1)]:
         if old != target:  # the one that `latest` names stays, though the clock went back
             shutil.rmtree(old, ignore_errors=True)
     return target
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """One file, whole or not at all."""
-    staging = path.with_name(f"{STAGING}{path.name}")
-    with writable(path):
-        staging.write_bytes(content)
-        _sync(staging)
-        os.replace(staging, path)
 
 
 def _sync(*paths: Path) -> None:
@@ -222,5 +207,9 @@ def publish(out: Path, registry: Registry, published: Path = PUBLISHED) -> tuple
     if not found:
         raise ReportFailed(f"{shown(out)}: no reports with the registered parameters; run claims report --all")
     shared = {"data_sha256": told["data_sha256"], "registry_sha256": registry.sha256, "seed": SEED}
-    replace_file(published, canonical(shared | {"claims": found}))
+    staging = published.with_name(f"{STAGING}{published.name}")
+    with writable(published):  # whole or not at all
+        staging.write_bytes(canonical(shared | {"claims": found}))
+        _sync(staging)
+        os.replace(staging, published)
     return published, len(found)

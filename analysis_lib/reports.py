@@ -7,10 +7,9 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -21,21 +20,20 @@ from analysis_lib.claims import Claim
 from analysis_lib.errors import BadInput, CannotRun, ReportFailed, unknown
 from analysis_lib.events import TABLES
 from analysis_lib.generations import LATEST, SEED, as_registered, canonical, entry_sha256, last_good, manifest, sha256
-from analysis_lib.paths import REPORTS, ROOT, shown, user_registry
+from analysis_lib.paths import shown
 from analysis_lib.registry import Registry, load_claims
-from analysis_lib.runner import Task, Words, run_tasks
+from analysis_lib.runner import Words, run_tasks
 from analysis_lib.sources.bundled import BESIDE, Tables, load_tables
 
-BASE = ("claim", "data", "as_of", "seed")
 LIBRARIES = ("pandas", "numpy", "scipy", "statsmodels", "matplotlib", "seaborn", "papermill", "nbconvert")
 
 
 # ---- what a page depends on ------------------------------------------------------------------------------------------
 
 
-def _tree_sha256(folder: Path, pattern: str) -> str:
-    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
-    return sha256(canonical([[path.relative_to(folder).as_posix(), sha256(path.read_bytes())] for path in files]))
+def _files_sha256(files: Iterable[Path]) -> str:
+    there = sorted(path for path in files if path.is_file())
+    return sha256(canonical([[f"{path.parent.name}/{path.name}", sha256(path.read_bytes())] for path in there]))
 
 
 def parameter_names(notebook: Path) -> set[str]:
@@ -43,20 +41,20 @@ def parameter_names(notebook: Path) -> set[str]:
     try:
         cells = json.loads(notebook.read_bytes())["cells"]
         lines = next(c["source"] for c in cells if "parameters" in c["metadata"].get("tags", []))
-        names = set(re.findall(r"^(\w+)\s*(?::[^=\n]+)?=", "".join(lines), re.M))
     except (OSError, ValueError, LookupError, TypeError, StopIteration):
         raise ReportFailed(f"{shown(notebook)}: no cell is tagged 'parameters'; mend the notebook") from None
-    if missing := [name for name in BASE if name not in names]:
+    names = re.findall(r"^(\w+)\s*(?::[^=\n]+)?=", "".join(lines), re.M)
+    if missing := [name for name in ("claim", "data", "as_of", "seed") if name not in names]:
         raise ReportFailed(f"{shown(notebook)}: the parameters lack {', '.join(missing)}; add them to the cell")
-    return names
+    return set(names)
 
 
 def checked(knobs: Mapping[str, Any], claim: Claim, notebook: Path) -> dict[str, Any]:
     """Knobs as plain JSON values; refuses what the notebook or the claim does not know, before anything runs."""
-    allowed = parameter_names(notebook)
+    allowed = parameter_names(notebook) - as_registered(claim).keys()
     for name, value in knobs.items():
         if name not in allowed:
-            raise unknown(f"parameter of {shown(notebook)}", name, allowed - set(BASE), "give one of these")
+            raise unknown(f"parameter of {shown(notebook)}", name, allowed, "give one of these")
         if value is None:
             raise BadInput(f"--set {name}=null: in a notebook null means as registered; allowed: a value; leave it out")
     if knobs:
@@ -65,12 +63,14 @@ def checked(knobs: Mapping[str, Any], claim: Claim, notebook: Path) -> dict[str,
 
 
 @dataclass(frozen=True)
-class Plan(Task):
-    """One claim's run: everything that its page depends on."""
+class Plan:
+    """One claim's run: its notebook, what that is given, and everything else that the page depends on."""
 
+    name: str
     claim: Claim
+    notebook: Path
+    parameters: dict[str, Any]
     provenance: dict[str, Any]
-    templates: Path
 
     @property
     def hash(self) -> str:
@@ -79,49 +79,24 @@ class Plan(Task):
         return sha256(canonical([self.parameters, own]))
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What a run reads, the same for all claims: registry, data, notebooks, templates."""
+def plan_of(claim: Claim, notebook: Path, parameters: dict[str, Any], shared: Mapping[str, Any]) -> Plan:
+    """The plan of one claim; `shared` is the provenance of all pages."""
+    own = {"entry_sha256": entry_sha256(claim), "notebook_sha256": sha256(notebook.read_bytes())}
+    return Plan(claim.id, claim, notebook, parameters, shared | own)
 
-    registry: Registry
-    user_registry: Path | None
-    data: Path
-    notebooks: Path
-    templates: Path
 
-    def notebook(self, claim: Claim) -> Path:
-        return self.notebooks / f"{claim.notebook}.ipynb"
-
-    @cached_property
-    def provenance(self) -> dict[str, Any]:
-        files = [self.data / name for name in (*(f"{table}.csv" for table in TABLES), *BESIDE)]
-        digests = {path.name: sha256(path.read_bytes()) for path in files if path.is_file()}
-        return {
-            "data_sha256": Tables(None, None, sha256=digests).data_sha256,  # without reading the tables
-            "registry_sha256": self.registry.sha256,
-            "code_sha256": _tree_sha256(ROOT / "analysis_lib", "*.py"),
-            "definitions_sha256": sha256(paths.DEFINITIONS.read_bytes()),
-            "templates_sha256": _tree_sha256(self.templates, "*"),
-            "versions": {"python": python_version()} | {name: version(name) for name in LIBRARIES},
-        }
-
-    @property
-    def env(self) -> dict[str, str]:
-        """How kernels find data and registry: by the environment, so that no path enters a notebook."""
-        user = {paths.REGISTRY_ENV: str(self.user_registry.resolve())} if self.user_registry else {}
-        return {paths.DATA_ENV: str(self.data)} | user
-
-    @property
-    def words(self) -> Words:
-        """The folders of this machine, longest first, and the word for each that outputs may show."""
-        words = {self.data: "data", self.notebooks.resolve(): "notebooks", ROOT: ".", Path(sys.prefix): "python"}
-        words |= {Path.cwd(): ".", Path(tempfile.gettempdir()): "tmp", Path.home(): "~"}
-        return tuple(sorted(((str(p), w) for p, w in words.items() if len(p.parts) > 1), key=lambda x: -len(x[0])))
-
-    def plan(self, claim: Claim, parameters: dict[str, Any]) -> Plan:
-        notebook = self.notebook(claim)
-        own = {"entry_sha256": entry_sha256(claim), "notebook_sha256": sha256(notebook.read_bytes())}
-        return Plan(claim.id, notebook, parameters, claim, self.provenance | own, self.templates)
+def shared_provenance(registry: Registry, data: Path) -> dict[str, Any]:
+    """What every page depends on: hashes of data, registry, code, definitions and templates, versions of libraries."""
+    files = [data / name for name in (*(f"{table}.csv" for table in TABLES), *BESIDE)]
+    digests = {path.name: sha256(path.read_bytes()) for path in files if path.is_file()}
+    return {
+        "data_sha256": Tables(None, None, sha256=digests).data_sha256,  # without reading the tables
+        "registry_sha256": registry.sha256,
+        "code_sha256": _files_sha256((paths.ROOT / "analysis_lib").rglob("*.py")),
+        "definitions_sha256": _files_sha256({*paths.DATA.glob("*.yml"), paths.REGION} - {paths.REGISTRY}),
+        "templates_sha256": _files_sha256(paths.TEMPLATES.rglob("*")),
+        "versions": {"python": python_version()} | {name: version(name) for name in LIBRARIES},
+    }
 
 
 # ---- a run -----------------------------------------------------------------------------------------------------------
@@ -148,30 +123,34 @@ class Run:
 
 
 def publish_reports(
-    ids: Sequence[str] | None = None, *, out: Path = REPORTS, data: Path | None = None, claims: Path | None = None,
-    as_of: date | None = None, seed: int | None = None, knobs: Mapping[str, Any] | None = None,
-    jobs: int | None = None, force: bool = False, keep: int = 5,
-    progress: Callable[[int, int, str], object] = lambda count, total, line: None,
-    notebooks: Path = paths.NOTEBOOKS, templates: Path = paths.TEMPLATES, timeout: int = 120,
-    python: str = sys.executable,
+    ids: Sequence[str] | None = None, *, out: Path = paths.REPORTS, data: Path | None = None,
+    claims: Path | None = None, as_of: date | None = None, seed: int | None = None,
+    knobs: Mapping[str, Any] | None = None, jobs: int | None = None, force: bool = False, keep: int = 5,
+    progress: Callable[[int, int, str], object] = lambda *_: None, notebooks: Path = paths.NOTEBOOKS,
+    timeout: int = 120, python: str = sys.executable,
 ) -> Run:  # fmt: skip
     """Run the claims that are stale (ids None: of all), carry the others over, publish one generation.
 
     Raises CannotRun for a claim named here that has no notebook yet, BadInput before anything runs, RunLocked, and
     ReportFailed where `out` cannot be written. A notebook that fails is told in `Run.failed` and on the board.
     """
-    user = user_registry(claims)
-    inputs = Inputs(load_claims(user), user, paths.data_dir(data).resolve(), notebooks, templates)
-    asked = inputs.registry.claims if ids is None else [inputs.registry[name] for name in dict.fromkeys(ids)]
-    day, seed = as_of and as_of.isoformat(), SEED if seed is None else seed
-    run, plans = Run(tuple(claim.id for claim in asked)), []
-    for claim in (claim for claim in asked if inputs.notebook(claim).is_file()):
+    user, data = paths.user_registry(claims), paths.data_dir(data).resolve()
+    registry = load_claims(user)
+    asked = registry.claims if ids is None else [registry[name] for name in dict.fromkeys(ids)]
+    run, plans, shared = Run(tuple(claim.id for claim in asked)), [], shared_provenance(registry, data)
+    for claim in asked:
+        notebook = notebooks / f"{claim.notebook}.ipynb"
         try:
-            own = checked(knobs or {}, claim, inputs.notebook(claim))
-            plans.append(inputs.plan(claim, {"claim": claim.id, "data": None, "as_of": day} | own | {"seed": seed}))
+            if notebook.is_file():
+                given = {"claim": claim.id, "data": None, "as_of": as_of and as_of.isoformat()}
+                given |= checked(knobs or {}, claim, notebook) | {"seed": SEED if seed is None else seed}
+                plans.append(plan_of(claim, notebook, given, shared))
         except ReportFailed as error:
             run.failed[claim.id] = f"{claim.id}: {error}"
-    plans = _that_can_run(plans, out)
+    if not {plan.hash for plan in plans} <= {entry["hash"] for entry in manifest(out).get("claims", {}).values()}:
+        from analysis_lib.study import runnable  # it loads every method, so it is asked only where a page is new
+
+        plans = [plan for plan in plans if runnable(plan.claim)]
     run.absent = tuple(name for name in run.asked if name not in {*run.failed, *(plan.name for plan in plans)})
     if ids is not None and run.absent:
         raise CannotRun(*(f"claim '{name}' is not yet run: no notebook; see `claims list`" for name in run.absent))
@@ -180,34 +159,29 @@ def publish_reports(
         stale = [plan for plan in plans if force or entries.get(plan.name, {}).get("hash") != plan.hash]
         run.fresh = tuple(plan.name for plan in plans if plan not in stale)
         if stale:
-            load_tables(inputs.data)  # bad tables are told as such, before any kernel starts
+            load_tables(data)  # bad tables are told as such, before any kernel starts
             progress(0, len(stale), "starting kernels")
-            done = run_tasks(stale, files_of, inputs.words, timeout=timeout, jobs=jobs or os.cpu_count() or 1,
-                             env=inputs.env, python=python)  # fmt: skip
+            # kernels find data and registry by the environment, so that no path enters a notebook
+            env = {paths.DATA_ENV: str(data)} | ({paths.REGISTRY_ENV: str(user.resolve())} if user else {})
+            done = run_tasks(stale, files_of, _words(data, notebooks), timeout=timeout, env=env, python=python,
+                             jobs=jobs or os.cpu_count() or 1)  # fmt: skip
             for count, (plan, files, seconds, failed) in enumerate(done, 1):
                 progress(count, len(stale), f"{plan.name} {'FAILED' if failed else f'done in {seconds:.1f} s'}")
                 if failed:
                     run.failed[plan.name] = failed
-                else:
-                    run.seconds[plan.name], made = seconds, made | files
-                    hashes = {path: sha256(content) for path, content in files.items()}
-                    told = {"status": "good", "hash": plan.hash, "parameters": plan.parameters}
-                    entries[plan.name] = told | plan.provenance | {"files": hashes}
-        _publish(out, inputs, run, entries, made, keep)
+                    continue
+                run.seconds[plan.name], made = seconds, made | files
+                told = {"hash": plan.hash, "parameters": plan.parameters} | plan.provenance
+                entries[plan.name] = told | {"files": {path: sha256(content) for path, content in files.items()}}
+        _publish(out, registry, shared, run, entries, made, keep)
     return run
 
 
-def _that_can_run(plans: Sequence[Plan], out: Path) -> list[Plan]:
-    """Those with a page of the same hash, so of the same code, and those of which the library says so.
-
-    The library is asked last, because it loads every method.
-    """
-    known = {entry["hash"] for entry in manifest(out).get("claims", {}).values()}
-    if all(plan.hash in known for plan in plans):
-        return list(plans)
-    from analysis_lib.study import runnable
-
-    return [plan for plan in plans if runnable(plan.claim)]
+def _words(data: Path, notebooks: Path) -> Words:
+    """The folders of this machine, longest first, and the word for each that outputs may show."""
+    words = {data: "data", notebooks.resolve(): "notebooks", paths.ROOT: ".", Path(sys.prefix): "python"}
+    words |= {Path.cwd(): ".", Path(tempfile.gettempdir()): "tmp", Path.home(): "~"}
+    return sorted(((str(p), w) for p, w in words.items() if len(p.parts) > 1), key=lambda x: -len(x[0]))
 
 
 def files_of(executed: Any, plan: Plan) -> dict[str, bytes]:
@@ -228,18 +202,19 @@ def files_of(executed: Any, plan: Plan) -> dict[str, bytes]:
 
 
 def _publish(
-    out: Path, inputs: Inputs, run: Run, entries: Mapping[str, Any], made: Mapping[str, bytes], keep: int
-) -> None:
+    out: Path, registry: Registry, shared: Mapping[str, Any], run: Run, entries: Mapping[str, Any],
+    made: Mapping[str, bytes], keep: int,
+) -> None:  # fmt: skip
     """Board, manifest and pages as the next generation, where anything differs from the one before."""
-    told, claims = manifest(out), inputs.registry.claims
+    told, known = manifest(out), registry.by_id
     before = told.get("run", {}).get("failures", {})
-    failures = {name: before[name] for name in before if name in inputs.registry.by_id and name not in run.asked}
+    failures = {name: before[name] for name in before if name in known and name not in run.asked}
     for name, line in run.failed.items():
         failures[name] = {"message": line, "since": before.get(name, {}).get("since", f"{run.started:%Y-%m-%d}")}
-    entries = {c.id: entries[c.id] | {"status": "failed" if c.id in failures else "good"}
-               for c in claims if c.id in entries}  # fmt: skip
-    notes = {c.id: _notes(inputs, c, entries.get(c.id), failures.get(c.id)) for c in claims}
-    content = sha256(canonical([inputs.provenance, entries, notes]))
+    states = {name: {"status": "failed" if name in failures else "good"} for name in known if name in entries}
+    entries = {name: entries[name] | state for name, state in states.items()}
+    notes = {name: _notes(claim, entries.get(name), failures.get(name), shared) for name, claim in known.items()}
+    content = sha256(canonical([shared, entries, notes]))
     same = content == told.get("content_sha256") and last_good(out).keys() == entries.keys()
     if same and generations.whole(out, {"index.html": told["index_sha256"]}):
         return
@@ -248,24 +223,22 @@ def _publish(
     names = [name for entry in entries.values() for name in entry["files"]]
     files = {name: made.get(name) or (out / LATEST / name).read_bytes() for name in names}
     found = {name: json.loads(files[f"claims/{name}.json"]) for name in entries}
-    files["index.html"] = board(inputs.registry, found, notes, inputs.provenance, inputs.templates)
+    files["index.html"] = board(registry, found, notes, shared)
     start, end = (f"{moment:%Y%m%dT%H%M%SZ}" for moment in (run.started, datetime.now(UTC)))
-    made_here = {"index_sha256": sha256(files["index.html"]), "claims": entries}
-    times = {"run": {"started": start, "finished": end, "failures": failures}}
-    files["manifest.json"] = canonical({"content_sha256": content} | inputs.provenance | made_here | times)
+    told = {"content_sha256": content} | shared | {"index_sha256": sha256(files["index.html"]), "claims": entries}
+    files["manifest.json"] = canonical(told | {"run": {"started": start, "finished": end, "failures": failures}})
     run.generation = generations.place(out, f"{start}-{content[:8]}", files, keep)
 
 
-def _notes(inputs: Inputs, claim: Claim, entry: Mapping[str, Any] | None, failure: Mapping | None) -> list[str]:
+def _notes(claim: Claim, entry: Mapping | None, failure: Mapping | None, shared: Mapping[str, Any]) -> list[str]:
     """What the board says of a claim's page: nothing, where it is good and current."""
     page = "showing the last good page" if entry else "there is no earlier page"
     notes = [f"failed since {failure['since']}, {page}: {failure['message']}"] if failure else []
     if entry is None:
         return notes or ["not yet run"]
     default = as_registered(claim)
-    own = {name: value for name, value in entry["parameters"].items() if default.get(name) != value}
-    if own:
-        notes.append(f"run with {', '.join(f'{name} = {value}' for name, value in own.items())}")
-    if entry["data_sha256"] != inputs.provenance["data_sha256"]:
+    if own := [f"{name} = {value}" for name, value in entry["parameters"].items() if default.get(name) != value]:
+        notes.append(f"run with {', '.join(own)}")
+    if entry["data_sha256"] != shared["data_sha256"]:
         notes.append("built on other data")
     return notes

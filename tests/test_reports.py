@@ -33,7 +33,7 @@ from analysis_lib.generations import (
     published_record,
 )  # fmt: skip
 from analysis_lib.paths import DATA, NOTEBOOKS, ROOT
-from analysis_lib.reports import Inputs, parameter_names, publish_reports
+from analysis_lib.reports import parameter_names, plan_of, publish_reports, shared_provenance
 from analysis_lib.study import open_study
 
 PARAMETERS = """claim: str = "pause-2021"
@@ -445,8 +445,8 @@ def test_old_generations_go_and_the_latest_stays(tmp_path):
 
 
 def test_a_page_is_stale_when_any_of_its_inputs_changes(registry):
-    inputs = Inputs(registry, None, DATA, NOTEBOOKS, NOTEBOOKS)
-    plan = inputs.plan(registry["pause-2021"], {"claim": "pause-2021", "seed": 1})
+    shared = shared_provenance(registry, DATA)
+    plan = plan_of(registry["pause-2021"], NOTEBOOKS / "01_pause.ipynb", {"claim": "pause-2021", "seed": 1}, shared)
     changed = [replace(plan, parameters={"claim": "pause-2021", "seed": 2})]
     inputs = ("data", "entry", "notebook", "code", "definitions", "templates")
     for name in (*(f"{part}_sha256" for part in inputs), "versions"):
@@ -457,7 +457,7 @@ def test_a_page_is_stale_when_any_of_its_inputs_changes(registry):
 
 
 def test_the_data_hash_of_a_plan_is_that_of_the_tables(registry, tables):
-    assert Inputs(registry, None, DATA, NOTEBOOKS, NOTEBOOKS).provenance["data_sha256"] == tables.data_sha256
+    assert shared_provenance(registry, DATA)["data_sha256"] == tables.data_sha256
 
 
 # ---- comparing with what was published -------------------------------------------------------------------------------

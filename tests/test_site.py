@@ -8,7 +8,6 @@ from html import unescape
 
 import pytest
 
-from analysis_lib.paths import TEMPLATES
 from analysis_lib.site import board, holm_p
 from analysis_lib.study import open_study
 
@@ -49,7 +48,7 @@ def with_p(record, p, **changes):
 
 def page(registry, records, notes=None):
     all_notes = {claim.id: () if claim.id in records else ("not yet run",) for claim in registry.claims}
-    return board(registry, records, all_notes | (notes or {}), HASHES, TEMPLATES).decode()
+    return board(registry, records, all_notes | (notes or {}), HASHES).decode()
 
 
 def test_holm_by_hand(record):
