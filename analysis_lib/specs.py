@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis_lib import coordination, counting, distraction, escalation, onsets, outcomes, pauses, responses
 from analysis_lib.claims import SEED, Rule, Spec
 from analysis_lib.design import Design
 from analysis_lib.errors import unknown
 from analysis_lib.finding import Finding
+from analysis_lib.sources.bundled import Tables
 
-if TYPE_CHECKING:
-    from analysis_lib.sources.bundled import Tables
-
-DESIGNS: dict[str, Design] = {
-    **pauses.DESIGNS,
-    **escalation.DESIGNS,
-    **counting.DESIGNS,
-    **outcomes.DESIGNS,
-    **coordination.DESIGNS,
-    **onsets.DESIGNS,
-    **responses.DESIGNS,
-    **distraction.DESIGNS,
-}
+FAMILIES = (pauses, escalation, counting, outcomes, coordination, onsets, responses, distraction)
+DESIGNS: dict[str, Design] = {word: design for family in FAMILIES for word, design in family.DESIGNS.items()}
 
 
 def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Any:
@@ -47,8 +37,8 @@ def core_findings(sample: Any, spec: Spec, rule: Rule, seed: int) -> list[Findin
     """Primary, randomisation, completeness: with these alone most verdicts are decided."""
     design = design_of(spec)
     tests = {"primary": design.primary, "randomisation": design.randomisation}
-    ends = design.ends(sample, spec, rule, seed) if design.ends else []
-    return [*(replace(test(sample, spec, rule, seed), role=role) for role, test in tests.items()), *ends]
+    found = [replace(test(sample, spec, rule, seed), role=role) for role, test in tests.items()]
+    return [*found, *design.ends(sample, spec, rule, seed)]
 
 
 def robustness_findings(sample: Any, spec: Spec, rule: Rule, seed: int, *, known: Finding) -> list[Finding]:
