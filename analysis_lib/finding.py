@@ -54,9 +54,8 @@ class Finding:
     @property
     def agrees(self) -> bool:
         """Does the estimate lie on the side of `null_value` that `alternative` names?"""
-        if self.estimate is None or self.alternative == "two-sided":
-            return False
-        return self.estimate < self.null_value if self.alternative == "less" else self.estimate > self.null_value
+        side = {"less": -1, "greater": 1, "two-sided": 0}[self.alternative]
+        return self.estimate is not None and side * self.estimate > side * self.null_value
 
     def named(self, claim: str, role: str | None = None) -> Finding:
         """The same finding as part of a claim."""

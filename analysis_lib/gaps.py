@@ -144,8 +144,7 @@ def running_gap_power(k: int, s: float, g: float, alpha: float, ratios: np.ndarr
 def running_gap_p(k, s, g):
     """(s / (s + g))^k, arrays broadcast; 1 where nothing precedes the gap or no gap is open."""
     k, s, g = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (k, s, g)))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where((k > 0) & (g > 0), (s / (s + g)) ** k, 1.0)
+    return np.divide(s, s + g, out=np.ones(k.shape), where=(k > 0) & (g > 0)) ** k
 
 
 def gap_model(series: Series, window: Window) -> list[Finding]:

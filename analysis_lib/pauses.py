@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis_lib import gaps, rates
+from analysis_lib import gaps, placebo, rates, regression
 from analysis_lib.claims import Rule, Spec
 from analysis_lib.completeness import contrast
 from analysis_lib.design import Design, Null
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
-from analysis_lib.placebo import FEWEST, placebo_counts, placebo_windows
-from analysis_lib.regression import dispersion, nb_window, theta_grid
 from analysis_lib.sensitivity import events_and_dates
-from analysis_lib.series import Series, chosen_windows, exposure, filters, select, series_of
+from analysis_lib.series import Series, chosen_windows, daily_counts, filters, select
 from analysis_lib.shares import one_of
 from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
@@ -52,22 +50,21 @@ def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample
     if select(tables.events, spec).empty:
         allowed = "allowed: filters that some row passes; widen them"
         raise BadInput(f"no row of events.csv matches {filters(spec)}; {allowed}")
-    rows = select(known.events, spec)
-    dates = rows["date"].to_numpy().astype("datetime64[D]")
     period = (spec.placebo_period.until(as_of) if spec.placebo_start else None) or frame
-    series, reference = (series_of(dates, exposure(known.coverage, spec, span), span) for span in (frame, period))
+    series, reference = (daily_counts(known, spec, span) for span in (frame, period))
     _, t1, _, t0 = series.split(window)
     for name, days, span in (("window", t1, window), ("baseline", t0, frame)):
         if not days:
             raise BadInput(f"{name} {span}: no watched day; allowed: {covered(tables, spec)}; choose other dates")
-    excluded = (window, *windows_of(known, spec))
+    rows, excluded = select(known.events, spec), (window, *windows_of(known, spec))
     return Sample(rows, series, window, frame, reference, excluded, contrast(known, spec, window, frame))
 
 
 def windows_of(tables: Tables, spec: Spec) -> list[Window]:
-    """Windows of windows.csv of the specification's kind and theatre; one without an end lasts as long as the data."""
-    if spec.window_kind is None:
-        return []
+    """Windows of windows.csv of the specification's kind and theatre; one without an end lasts as long as the data.
+
+    None for a specification without a kind.
+    """
     return chosen_windows(tables, [spec.window_kind], spec.window_theatre and [spec.window_theatre])
 
 
@@ -91,8 +88,8 @@ def _rate_ratio(sample: Sample, spec: Spec, rule: Rule, seed: int, seen: float =
 
 
 def _placebo(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    return placebo_windows(sample.reference, sample.series, sample.window, sample.excluded, rule.direction,
-                           seed=seed, draws=spec.draws)  # fmt: skip
+    return placebo.placebo_windows(sample.reference, sample.series, sample.window, sample.excluded, rule.direction,
+                                   seed=seed, draws=spec.draws)  # fmt: skip
 
 
 PRIMARY = {
@@ -100,7 +97,7 @@ PRIMARY = {
     "running_gap": lambda s, spec, rule, seed: gaps.running_gap(s.series, s.window, rule.direction, rule.alpha),
 }
 ROBUSTNESS = {
-    "nb_trend": lambda s, spec, rule, seed: nb_window(s.series, s.window, rule.direction),
+    "nb_trend": lambda s, spec, rule, seed: regression.nb_window(s.series, s.window, rule.direction),
     "placebo_windows": _placebo,
     "longest_gap": lambda s, spec, rule, seed: gaps.longest_gap(s.series, s.window, rule.direction),
     "scan": lambda s, spec, rule, seed: gaps.scan(s.series, s.window, seed=seed, draws=spec.draws),
@@ -122,16 +119,18 @@ def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
                                     f"Gamma–Poisson {uncertain:.3g}")),
         Finding("events_needed", f"events with which an empty {emptied} reaches alpha", n=n, exposure=days,
                 estimate=float(ceil(log(rule.alpha) / log(share)))),
-        nb_window(sample.series, window, side, trend=False, interval=False),
-        *theta_grid(sample.series, window, side),
+        regression.nb_window(sample.series, window, side, trend=False, interval=False),
+        *regression.theta_grid(sample.series, window, side),
         *gaps.gap_model(sample.series, window),
-        *dispersion(sample.series),
+        *regression.dispersion(sample.series),
         sample.completeness,
         rates.ratio_posterior(*counts),
         *(rates.bayes_factors(*counts) if side == "less" else []),
     ]  # fmt: skip
-    beside = replace(_rate_ratio(sample, spec, rule, seed), notes=("the window begins after an event by choice",))
-    return found if spec.test == "rate_ratio" else [beside, *found]
+    if spec.test != "rate_ratio":
+        note = "the window begins after an event by choice"
+        found.insert(0, replace(_rate_ratio(sample, spec, rule, seed), notes=(note,)))
+    return found
 
 
 def _ends(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
@@ -165,8 +164,8 @@ def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Find
 
 def _null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null | None:
     x1, t1, _, _ = sample.series.split(sample.window)
-    values = placebo_counts(sample.reference, t1, sample.excluded)
-    return None if values.size < FEWEST else Null(values, x1, f"attacks in a window of {t1} days")
+    values = placebo.placebo_counts(sample.reference, t1, sample.excluded)
+    return None if values.size < placebo.FEWEST else Null(values, x1, f"attacks in a window of {t1} days")
 
 
 def _power(sample: Sample, spec: Spec, rule: Rule, effects: np.ndarray) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import gammaincinv, gammaln, xlogy
+from scipy.special import bdtr, bdtrc, gammaincinv, gammaln, xlogy
 
 from analysis_lib.finding import Alternative, Finding
 from analysis_lib.shares import both_tails, one_of
@@ -32,15 +32,16 @@ def poisson_rate(x: int, exposure: float) -> Finding:
 
 def conditional_p(x1, n, share):
     """One-sided exact p-values of x1 ~ Binomial(n, share): (less, greater). Arrays broadcast; n = 0 gives 1, 1."""
-    from scipy.stats import binom
-
-    return binom.cdf(x1, n, share), binom.sf(np.subtract(x1, 1), n, share)
+    # bdtr wants k <= n, and bdtrc gives nan for k < 0; each tail is summed itself, since 1 - p loses small ones
+    greater = np.where(np.greater(x1, 0), bdtrc(np.maximum(x1, 1) - 1, n, share), 1.0)
+    return bdtr(np.minimum(x1, n), n, share), greater
 
 
 def mid_p(x1: int, n: int, share: float) -> tuple[float, float]:
     """One-sided mid-p values (less, greater): half the probability of the outcome itself is left out (Lancaster)."""
-    less, greater = conditional_p(np.arange(x1 - 1, x1 + 2), n, share)
-    return float(less[:2].mean()), float(greater[1:].mean())
+    less, greater = map(float, conditional_p(x1, n, share))
+    point = less + greater - 1.0
+    return less - point / 2, greater - point / 2
 
 
 def rate_ratio(x1: int, t1: float, x0: int, t0: float, alternative: Alternative = "less") -> Finding:
@@ -171,16 +172,15 @@ def bayes_factor(x1: int, t1: float, x0: int, t0: float, prior: str, prior_days:
 
 def bayes_factors(x1: int, t1: float, x0: int, t0: float) -> list[Finding]:
     """Every prior on the ratio, with a vague and a ten-day prior on the rate: the sensitivity is the answer."""
+    if not x0:
+        cells = {"n": x1, "reason": "no event outside the window: the prior would decide"}
+        return [Finding(f"bayes_factor_{prior}", "Bayes factor against no change", **cells) for prior in RATIO_PRIORS]
     found = []
     for prior, (words, *_) in RATIO_PRIORS.items():
-        cells = {"method": "Bayes factor against no change", "n": x1,
-                 "reason": "no event outside the window: the prior would decide"}  # fmt: skip
-        if x0:
-            vague, firm = (bayes_factor(x1, t1, x0, t0, prior, days) for days in (0.0, 10.0))
-            notes = (f"{firm:.3g} with a Gamma(0.5, 10 days) prior on the rate",)
-            cells = {"method": f"Bayes factor, {words}, against no change", "estimate": vague, "n": x1 + x0,
-                     "exposure": t1 + t0, "notes": notes}  # fmt: skip
-        found.append(Finding(f"bayes_factor_{prior}", **cells))
+        vague, firm = (bayes_factor(x1, t1, x0, t0, prior, days) for days in (0.0, 10.0))
+        notes = (f"{firm:.3g} with a Gamma(0.5, 10 days) prior on the rate",)
+        found.append(Finding(f"bayes_factor_{prior}", f"Bayes factor, {words}, against no change", estimate=vague,
+                             n=x1 + x0, exposure=t1 + t0, notes=notes))  # fmt: skip
     return found
 
 

@@ -45,7 +45,8 @@ class Series:
 
     @property
     def total(self) -> tuple[int, int]:
-        return self.within(np.ones(self.days.size, dtype=bool))
+        """Events and exposure of the whole frame."""
+        return self.within(self.observed)
 
     @property
     def event_days(self) -> np.ndarray:
@@ -162,8 +163,7 @@ def chosen_windows(
 def series_of(dates: np.ndarray, observed: np.ndarray, frame: Window) -> Series:
     """Count dates (datetime64[D], shape (n,)) on the days of a frame; dates outside the frame are left out."""
     days = frame.calendar()
-    position = (dates - days[0]).astype(int)
-    position = position[(position >= 0) & (position < days.size)]
+    position = (dates[frame.mask(dates)] - days[0]).astype(int)
     return Series(days, np.bincount(position, minlength=days.size), observed)
 
 

@@ -1,7 +1,5 @@
 """One specification: which design a test word means, and the findings of a rule by role."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -45,9 +43,8 @@ def robustness_findings(sample: Any, spec: Spec, rule: Rule, seed: int, *, known
     """The rule's robustness set, without the randomisation that is `known` already, then single events and dates."""
     design = design_of(spec)
     names = [name for name in rule.robustness if name != known.quantity]
-    for name in names:
-        if name not in design.robustness:
-            raise unknown("robustness test", name, design.robustness, f"mend the rule of a {spec.test} claim")
+    for name in set(names) - design.robustness.keys():
+        raise unknown("robustness test", name, design.robustness, f"mend the rule of a {spec.test} claim")
     found = [replace(design.robustness[name](sample, spec, rule, seed), role="robustness") for name in names]
     return [*found, *design.sensitivity(sample, spec, rule, seed)]
 

@@ -1,9 +1,7 @@
 """A claim's rule applied to its findings and facts: inferential verdict, literal verdict, headline."""
 
-from __future__ import annotations
-
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -37,18 +35,18 @@ def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
         if found is None or found.p_value is None:
             return Verdict("not testable", f"{name}: {found.reason if found else 'not computed'}", 1)
     attainable = max(f.attainable_p or 0.0 for f in (primary, randomisation))
-    exceeds = rule.form == "equivalence" and _equivalence(rule, primary).step == 5  # then an outcome has decided it
-    if attainable > rule.alpha and not exceeds:
+    same = _equivalence(rule, primary) if rule.form == "equivalence" else None
+    if attainable > rule.alpha and not (same and same.step == 5):  # an effect beyond the margin has decided it
         reach = f"the smallest p that this design can reach is {number(attainable)}, above {number(rule.alpha)}"
         return Verdict("not testable", f"no outcome could have supported it: {reach}", 1)
-    if rule.form == "equivalence":
-        return _equivalence(rule, primary)
+    if same:
+        return same
     if all(_opposite(f) and f.p_two_sided is not None and f.p_two_sided <= RANDOM_P for f in (primary, randomisation)):
         return Verdict("contradicted", f"the effect is opposite to the claim: {primary.sentence()}", 2)
     if _weak(rule, primary):
         reason = f"power at the effect that the claim states is {number(primary.power)}, below {number(rule.power)}"
         return Verdict("not testable", reason, 3)
-    missing = _core_missing(rule, primary, randomisation) or _robustness_missing(rule, randomisation, by_role)
+    missing = _missing(rule, primary, randomisation, by_role)
     rivals = [f for f in by_role["rival"] if f.p_value is None or f.p_value > ROBUST_P]
     if not missing and rivals:
         return Verdict("not distinguishable", f"from {rivals[0].method}: {rivals[0].sentence()}", 6)
@@ -66,7 +64,7 @@ def needs_robustness(rule: Rule, findings: Sequence[Finding]) -> bool:
     primary, randomisation = findings[:2]
     if None in (primary.p_value, randomisation.p_value) or rule.form == "equivalence" or _weak(rule, primary):
         return False
-    return not _core_missing(rule, primary, randomisation)
+    return not _missing(rule, primary, randomisation)
 
 
 def _opposite(found: Finding) -> bool:
@@ -81,32 +79,26 @@ def _reaches_sesoi(rule: Rule, value: float | None) -> bool:
     return value is not None and (value <= rule.sesoi if rule.direction == "less" else value >= rule.sesoi)
 
 
-def _core_missing(rule: Rule, primary: Finding, randomisation: Finding) -> list[str]:
-    """The conditions of step 4 on primary and randomisation that fail, in words."""
+def _missing(rule: Rule, primary: Finding, randomisation: Finding, by_role: dict | None = None) -> list[str]:
+    """The conditions of step 4 that fail, in words; those on robustness only where they are asked for and decide."""
     small = "smaller than the smallest effect of interest"
     short = f"estimate {number(primary.estimate)} does not reach {number(rule.sesoi)}"
-    conditions = {
-        f"primary p = {number(primary.p_value)}": primary.p_value <= rule.alpha,
-        f"randomisation p = {number(randomisation.p_value)}": randomisation.p_value <= RANDOM_P,
-        small if primary.p_value <= rule.alpha else short: _reaches_sesoi(rule, primary.estimate),
+    fails = {
+        f"primary p = {number(primary.p_value)}": primary.p_value > rule.alpha,
+        f"randomisation p = {number(randomisation.p_value)}": randomisation.p_value > RANDOM_P,
+        small if primary.p_value <= rule.alpha else short: not _reaches_sesoi(rule, primary.estimate),
     }
-    return [words for words, holds in conditions.items() if not holds]
-
-
-def _robustness_missing(rule: Rule, randomisation: Finding, by_role: Mapping[str, list[Finding]]) -> list[str]:
-    """The conditions of step 4 on robustness, single events and dates that fail, in words."""
-    missing, robust = [], by_role["robustness"] + [randomisation] * (randomisation.quantity in rule.robustness)
-    disagree = [f.quantity for f in robust if not f.agrees]
-    if disagree:
-        missing.append(f"{', '.join(disagree)} does not point in the claim's direction")
-    if sum(f.p_value is not None and f.p_value <= ROBUST_P for f in robust) < 2:
-        missing.append(f"fewer than two robustness tests reach p = {number(ROBUST_P)}")
-    for role in ("leave_one_out", "date_shift"):
-        p = next((f.p_value for f in by_role[role]), None)
-        if p is None or p > ROBUST_P:
+    if by_role is not None and not any(fails.values()):
+        robust = by_role["robustness"] + [randomisation] * (randomisation.quantity in rule.robustness)
+        others = [f.quantity for f in robust if not f.agrees]
+        reached = sum(f.p_value is not None and f.p_value <= ROBUST_P for f in robust)
+        fails[f"{', '.join(others)} does not point in the claim's direction"] = bool(others)
+        fails[f"fewer than two robustness tests reach p = {number(ROBUST_P)}"] = reached < 2
+        for role in ("leave_one_out", "date_shift"):
+            p = next((f.p_value for f in by_role[role]), None)
             words = "not computed" if p is None else f"moves the primary p to {number(p)}"
-            missing.append(f"{role.replace('_', ' ')} {words}")
-    return missing
+            fails[f"{role.replace('_', ' ')} {words}"] = p is None or p > ROBUST_P
+    return [words for words, fail in fails.items() if fail]
 
 
 def _both(first: Verdict, second: Finding, rule: Rule) -> Verdict:
