@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import isfinite, isnan
 from typing import Any, Literal
 
 Alternative = Literal["less", "greater", "two-sided"]
 VERDICTS = ("supported", "contradicted", "not distinguishable", "not testable")
-COLUMNS = (
-    "id", "role", "quantity", "estimate", "low", "high", "level", "p_value", "p_two_sided", "attainable_p", "power",
-    "mde", "alternative", "null_value", "limit_low", "limit_high", "method", "n", "exposure", "seed", "draws", "reason",
-)  # fmt: skip
-ROLES = (
-    "primary", "randomisation", "robustness", "leave_one_out", "date_shift", "rival", "band_end", "joint", "shown",
-    "check",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,7 +18,8 @@ class Finding:
     `limit_low`, `limit_high` are the one-sided 95 % limits that equivalence reads. `p_value` is for `alternative`,
     against `null_value`; `attainable_p` is the smallest p that any outcome of the design could give; `power` is at the
     effect the claim states; `mde` is the smallest effect found with 80 % power (None: none is). A value that could not
-    be computed is None and `reason` says why. `exposure` is in observed days.
+    be computed is None and `reason` says why. `exposure` is in observed days. `role` says what a rule reads it as:
+    primary, randomisation, robustness, leave_one_out, date_shift, rival, band_end, joint; shown and check never enter.
     """
 
     quantity: str
@@ -51,7 +44,7 @@ class Finding:
     draws: int | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
-    claim: str = field(default="", kw_only=True)
+    claim: str = ""
 
     @property
     def id(self) -> str:
@@ -61,9 +54,8 @@ class Finding:
     @property
     def agrees(self) -> bool:
         """Does the estimate lie on the side of `null_value` that `alternative` names?"""
-        if self.estimate is None or self.alternative == "two-sided":
-            return False
-        return self.estimate < self.null_value if self.alternative == "less" else self.estimate > self.null_value
+        side = {"less": -1, "greater": 1, "two-sided": 0}[self.alternative]
+        return self.estimate is not None and side * self.estimate > side * self.null_value
 
     def named(self, claim: str, role: str | None = None) -> Finding:
         """The same finding as part of a claim."""
@@ -71,14 +63,13 @@ class Finding:
 
     def row(self) -> dict[str, Any]:
         """Plain JSON values, floats at ten significant digits, so that equal inputs give equal bytes."""
-        return {name: tidy(getattr(self, name)) for name in COLUMNS} | {"notes": list(self.notes)}
+        cells = {name: tidy(value) for name, value in vars(self).items() if name != "claim"}
+        return {"id": self.id} | cells | {"notes": list(self.notes)}
 
     @property
     def interval(self) -> str | None:
         """The interval in words; None where there is none."""
-        if self.low is None and self.high is None:
-            return None
-        return f"{number(self.low)} to {number(self.high)}"
+        return None if self.low is self.high is None else f"{number(self.low)} to {number(self.high)}"
 
     def sentence(self) -> str:
         """The finding in words, from its own numbers.
@@ -117,12 +108,10 @@ class Verdict:
 
 def tidy(value: Any) -> Any:
     """A JSON value: numpy scalars become Python's, floats keep ten significant digits, infinities become None."""
-    if value is None or isinstance(value, str | bool):
-        return value
     value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, float):
-        return float(f"{value:.10g}") if isfinite(value) else None
-    return value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.10g}") if isfinite(value) else None
 
 
 def number(value: float | None) -> str:

@@ -1,8 +1,8 @@
 """Waiting times: the law of the longest gap, the gap that is still open, gap models with the last gap censored."""
 
-from __future__ import annotations
-
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from math import comb
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy.special import gammainc, gammaincc
 
 from analysis_lib.finding import Alternative, Finding
 from analysis_lib.series import Series
+from analysis_lib.shares import both_tails
 from analysis_lib.windows import Window
 
 
@@ -45,7 +46,7 @@ def spacings(series: Series) -> tuple[np.ndarray, np.ndarray, bool]:
     """
     days = series.event_days
     edge = bool(days.size and days[0] == 0)
-    points = np.concatenate([[0], days[1:] if edge else days, [series.observed.sum()]])
+    points = np.concatenate([[0], days[edge:], [series.observed.sum()]])
     return points[:-1], points[1:], edge
 
 
@@ -57,31 +58,19 @@ def longest_gap(series: Series, window: Window, alternative: Alternative = "less
     `alternative` is the claim's (less = fewer events = a longer gap). Misleads when events come in salvos: then long
     gaps are common without any pause.
     """
-    start, end, edge = spacings(series)
-    clock = np.cumsum(series.observed) - 1
-    inside = clock[window.mask(series.days) & series.observed]
-    n, exposure = len(start) - 1, int(series.observed.sum())
-    method = "law of the longest of n + 1 uniform spacings"
+    (start, end, edge), inside, exposure = spacings(series), series.clock(window), int(series.observed.sum())
+    n = len(start) - 1
+    found = Finding("longest_gap", "law of the longest of n + 1 uniform spacings", n=n, exposure=exposure)
     if inside.size == 0 or n == 0:
-        return Finding(
-            "longest_gap",
-            method,
-            n=n,
-            exposure=exposure,
-            reason="no observed day in the window" if not inside.size else "no event in the frame",
-        )
+        return replace(found, reason="no event in the frame" if inside.size else "no observed day in the window")
     touching = (start <= inside[-1]) & ((start + end) / 2 >= inside[0])
     if not touching.any():
-        reason = "the gap that holds the window lies mostly before it"
-        return Finding("longest_gap", method, n=n, exposure=exposure, reason=reason)
+        return replace(found, reason="the gap that holds the window lies mostly before it")
     gap = float((end - start)[touching].max())
     p = longest_gap_p(n, gap, exposure)
-    notes = ("the first event lies on the frame's edge and counts as the edge",) if edge else ()
-    return Finding(
-        "longest_gap", method, estimate=gap, null_value=longest_gap_mean(n, exposure),
-        p_value=p if alternative == "less" else 1 - p, alternative="greater" if alternative == "less" else "less", n=n,
-        exposure=exposure, notes=notes,
-    )  # fmt: skip
+    p, side = (p, "greater") if alternative == "less" else (1 - p, "less")  # fewer events, longer gaps
+    return replace(found, estimate=gap, null_value=longest_gap_mean(n, exposure), p_value=p, alternative=side,
+                   notes=("the first event lies on the frame's edge and counts as the edge",) * edge)  # fmt: skip
 
 
 def scan(series: Series, window: Window, *, seed: int = 0, draws: int = 9999) -> Finding:
@@ -93,17 +82,17 @@ def scan(series: Series, window: Window, *, seed: int = 0, draws: int = 9999) ->
     window is always full.
     """
     x1, length, x0, t0 = series.split(window)
-    n, total, method = x1 + x0, length + t0, "fullest window of this length, events uniform on the frame"
+    n, total = x1 + x0, length + t0
+    found = Finding("scan", "fullest window of this length, events uniform on the frame", alternative="greater", n=n,
+                    exposure=total)  # fmt: skip
     if not n or not length:
-        reason = "no event in the frame" if length else "no observed day in the window"
-        return Finding("scan", method, alternative="greater", n=n, exposure=total, reason=reason)
+        return replace(found, reason="no event in the frame" if length else "no observed day in the window")
     days = np.sort(np.random.default_rng(seed).integers(0, total, (draws, n)), axis=1)
     # one row after the other on one axis, further apart than a window reaches
     flat = (days + (total + length) * np.arange(draws)[:, None]).ravel()
     most = (np.searchsorted(flat, flat + length) - np.arange(flat.size)).reshape(draws, n).max(axis=1)
-    p = (1 + int((most >= x1).sum())) / (draws + 1)
-    return Finding("scan", method, estimate=float(x1), null_value=float(most.mean()), p_value=p, alternative="greater",
-                   attainable_p=1 / (draws + 1), n=n, exposure=total, seed=seed, draws=draws)  # fmt: skip
+    return replace(found, estimate=float(x1), null_value=float(most.mean()), seed=seed, draws=draws,
+                   p_value=(1 + int((most >= x1).sum())) / (draws + 1), attainable_p=1 / (draws + 1))  # fmt: skip
 
 
 def running_gap(series: Series, window: Window, alternative: Alternative = "less", alpha: float = 0.05) -> Finding:
@@ -115,26 +104,21 @@ def running_gap(series: Series, window: Window, alternative: Alternative = "less
     at a full stop after the last event, for this open gap and Gamma(k) completed ones. Misleads because a text on a gap
     is written while the gap is long: the p-value does not pay for that. Jarrett 1979, doi 10.1093/biomet/66.1.191.
     """
-    method, events = "exact law of an open gap after completed ones", series.event_days
-    if not events.size or not (window.mask(series.days) & series.observed).any():
-        reason = "no event in the frame" if not events.size else "no observed day in the window"
-        return Finding("running_gap", method, alternative=alternative, n=int(events.size), reason=reason)
+    n = int(series.event_days.size)
+    found = Finding("running_gap", "exact law of an open gap after completed ones", alternative=alternative, n=n)
+    if not n or not series.clock(window).size:
+        return replace(found, reason="no observed day in the window" if n else "no event in the frame")
     k, s, g = open_gap(series, window)
     span = s + g
-    p = float(running_gap_p(k, s, g)) if k else 1.0
-    best = float(running_gap_p(k, min(k, span), max(span - k, 0)))
+    found = replace(found, attainable_p=float(running_gap_p(k, min(k, span), max(span - k, 0))), exposure=span)
     if k == 0 or g <= 0:
-        reason = "no completed gap before the open one" if k == 0 else "an event on the last day: no gap is open"
-        return Finding("running_gap", method, p_value=1.0, p_two_sided=1.0, attainable_p=best, alternative=alternative,
-                       n=int(events.size), exposure=span, reason=reason)  # fmt: skip
+        reason = "an event on the last day: no gap is open" if k else "no completed gap before the open one"
+        return replace(found, p_value=1.0, p_two_sided=1.0, reason=reason)
+    p, power = float(running_gap_p(k, s, g)), float(running_gap_power(k, s, g, alpha, 0.0))
     high, limit = ((s / g) * (tail ** (-1 / k) - 1) for tail in (0.025, 0.05))
-    return Finding(
-        "running_gap", method, estimate=0.0, low=0.0, high=high, p_value=p if alternative == "less" else 1 - p,
-        p_two_sided=min(1.0, 2 * min(p, 1 - p)), attainable_p=best,
-        power=float(running_gap_power(k, s, g, alpha, np.zeros(1))[0]), alternative=alternative, limit_low=0.0,
-        limit_high=limit, n=int(events.size), exposure=span,
-        notes=(f"{k} completed gaps of {s:g} days in all, then {g:g} days without an event",),
-    )  # fmt: skip
+    return replace(found, estimate=0.0, low=0.0, high=high, limit_low=0.0, limit_high=limit, power=power,
+                   **both_tails(p, 1 - p, alternative),
+                   notes=(f"{k} completed gaps of {s:g} days in all, then {g:g} days without an event",))  # fmt: skip
 
 
 def open_gap(series: Series, window: Window) -> tuple[int, float, float]:
@@ -142,12 +126,11 @@ def open_gap(series: Series, window: Window) -> tuple[int, float, float]:
 
     An event on the frame's first day is the edge of the first gap.
     """
-    events, clock = series.event_days, np.cumsum(series.observed) - 1
-    last = clock[window.mask(series.days) & series.observed][-1]
-    return int(events.size - (events[0] == 0)), float(events[-1]), float(last - events[-1])
+    events = series.event_days
+    return int(events.size - (events[0] == 0)), float(events[-1]), float(series.clock(window)[-1] - events[-1])
 
 
-def running_gap_power(k: int, s: float, g: float, alpha: float, ratios: np.ndarray) -> np.ndarray:
+def running_gap_power(k: int, s: float, g: float, alpha: float, ratios: np.ndarray | float) -> np.ndarray:
     """Probability that a gap is open for g days and found, when the rate falls to each of `ratios` of what it was.
 
     The k completed gaps are Gamma(k) at their observed mean rate k / s; 0 where they have no length.
@@ -161,8 +144,7 @@ def running_gap_power(k: int, s: float, g: float, alpha: float, ratios: np.ndarr
 def running_gap_p(k, s, g):
     """(s / (s + g))^k, arrays broadcast; 1 where nothing precedes the gap or no gap is open."""
     k, s, g = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (k, s, g)))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where((k > 0) & (g > 0), (s / (s + g)) ** k, 1.0)
+    return np.divide(s, s + g, out=np.ones(k.shape), where=(k > 0) & (g > 0)) ** k
 
 
 def gap_model(series: Series, window: Window) -> list[Finding]:
@@ -173,36 +155,31 @@ def gap_model(series: Series, window: Window) -> list[Finding]:
     open one) under the exponential model; `length_biased_gap` is the same for the gap that runs on a random day, whose
     mean is twice the mean gap. Raftery and Akman 1986, doi 10.1093/biomet/73.1.85.
     """
-    clock = np.cumsum(series.observed) - 1
-    last = clock[window.mask(series.days) & series.observed]
-    days = np.unique(series.event_days)
-    days = days[days <= last[-1]] if last.size else days[:0]
-    names = ("weibull_shape", "gap_exceedance", "length_biased_gap")
+    last, days = series.clock(window).max(initial=-1), np.unique(series.event_days)
+    days = days[days <= last]
     if days.size < 3:
-        reason = "fewer than two completed gaps before the window's end"
-        return [Finding(name, "waiting-time model", n=int(days.size), reason=reason) for name in names]
-    waiting = float(last[-1] - days[-1])
-    times = np.append(np.diff(days).astype(float), [waiting] if waiting else [])
-    status = np.append(np.ones(days.size - 1), [0] if waiting else [])
-    rate, ll_exp = exponential(times, status)
-    n, exposure = int(status.sum()), float(times.sum())
-    method = "Weibull model of gaps between attack days, the open gap censored"
-    if np.ptp(times[status == 1]) == 0 and waiting <= times[0]:
-        reason = "all gaps are equal: the shape has no finite estimate"
-        weibull_shape = Finding("weibull_shape", method, n=n, exposure=exposure, reason=reason)
+        cells = {"n": days.size, "reason": "fewer than two completed gaps before the window's end"}
+        names = ("weibull_shape", "gap_exceedance", "length_biased_gap")
+        return [Finding(name, "waiting-time model", **cells) for name in names]
+    gaps, waiting = np.diff(days), float(last - days[-1])
+    times = np.append(gaps, [waiting] if waiting else []).astype(float)
+    status = (np.arange(times.size) < gaps.size).astype(float)
+    (rate, ll_exp), (at, survival) = exponential(times, status), kaplan_meier(times, status)
+    counts = {"n": gaps.size, "exposure": float(times.sum())}
+    shape = Finding("weibull_shape", "Weibull model of gaps between attack days, the open gap censored", **counts)
+    if np.ptp(gaps) == 0 and waiting <= gaps[0]:
+        shape = replace(shape, reason="all gaps are equal: the shape has no finite estimate")
     else:
-        shape, scale, ll = weibull(times, status)
-        lr = max(0.0, 2 * (ll - ll_exp))
-        weibull_shape = Finding("weibull_shape", method, estimate=shape, p_value=float(gammaincc(0.5, lr / 2)), n=n,
-                                exposure=exposure, notes=(f"scale {scale:.3g} days",))  # fmt: skip
-    at, survival = kaplan_meier(times, status)
-    km = survival[at < waiting].min(initial=1.0)
+        estimate, scale, ll = weibull(times, status)
+        p = float(gammaincc(0.5, max(0.0, ll - ll_exp)))
+        shape = replace(shape, estimate=estimate, p_value=p, notes=(f"scale {scale:.3g} days",))
+    km, longer = survival[at < waiting].min(initial=1.0), float(np.exp(-rate * waiting))
     return [
-        weibull_shape,
-        Finding("gap_exceedance", "P(gap >= the open gap), exponential model", estimate=float(np.exp(-rate * waiting)),
-                n=n, exposure=exposure, notes=(f"open gap {waiting:g} days", f"by Kaplan–Meier {km:.3g}")),
+        shape,
+        Finding("gap_exceedance", "P(gap >= the open gap), exponential model", estimate=longer,
+                notes=(f"open gap {waiting:g} days", f"by Kaplan–Meier {km:.3g}"), **counts),
         Finding("length_biased_gap", "P(the gap running on a random day is at least this long), exponential model",
-                estimate=float((1 + rate * waiting) * np.exp(-rate * waiting)), n=n, exposure=exposure),
+                estimate=(1 + rate * waiting) * longer, **counts),
     ]  # fmt: skip
 
 
@@ -214,24 +191,17 @@ def exponential(times: np.ndarray, status: np.ndarray) -> tuple[float, float]:
 
 def weibull(times: np.ndarray, status: np.ndarray) -> tuple[float, float, float]:
     """Maximum likelihood shape, scale and log likelihood of S(t) = exp(-(t / scale)^shape), right-censored (scipy)."""
-    from scipy.optimize import minimize
+    from scipy.optimize import fmin
     from scipy.stats import CensoredData, weibull_min
 
-    data = CensoredData.right_censored(times, status == 0)
-
-    def tight(func, start, args=(), disp=0):
-        return minimize(func, start, args=args, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}).x
-
+    data, tight = CensoredData.right_censored(times, status == 0), partial(fmin, xtol=1e-8, ftol=1e-10)
     shape, _, scale = weibull_min.fit(data, 1.0, floc=0, scale=times.mean(), optimizer=tight)
-    ll = (
-        weibull_min.logpdf(times[status == 1], shape, 0, scale).sum()
-        + weibull_min.logsf(times[status == 0], shape, 0, scale).sum()
-    )
-    return float(shape), float(scale), float(ll)
+    law = weibull_min(shape, scale=scale)
+    return float(shape), float(scale), float(np.where(status == 1, law.logpdf(times), law.logsf(times)).sum())
 
 
 def kaplan_meier(times: np.ndarray, status: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Times and survival of the Kaplan–Meier estimate (statsmodels), for the picture of the gap law."""
+    """Times and survival of the Kaplan–Meier estimate (statsmodels)."""
     from statsmodels.duration.survfunc import SurvfuncRight
 
     curve = SurvfuncRight(times, status)

@@ -1,34 +1,28 @@
 """Randomised nulls: windows of the same length at every other place of a reference period, signs of differences."""
 
-from __future__ import annotations
+from collections.abc import Iterable
 
 import numpy as np
 
 from analysis_lib.finding import Alternative, Finding
 from analysis_lib.series import Series
+from analysis_lib.shares import both_tails, one_of
 from analysis_lib.windows import Window, outside, placebo_starts
 
 FEWEST = 20  # below this many placebo windows the null is drawn from the conditional uniform law instead
 
 
-def placebo_counts(reference: Series, length: int, excluded: list[Window]) -> np.ndarray:
+def placebo_counts(reference: Series, length: int, excluded: Iterable[Window]) -> np.ndarray:
     """Events in every run of `length` observed days that meets no excluded window: int, shape (windows,)."""
-    usable = reference.observed & outside(reference.days, excluded)
-    starts = placebo_starts(usable, length)
+    starts = placebo_starts(reference.observed & outside(reference.days, excluded), length)
     total = np.concatenate([[0], np.cumsum(reference.counts)])
     return total[starts + length] - total[starts]
 
 
 def placebo_windows(
-    reference: Series,
-    series: Series,
-    window: Window,
-    excluded: list[Window],
-    alternative: Alternative = "less",
-    *,
-    seed: int = 0,
-    draws: int = 9999,
-) -> Finding:
+    reference: Series, series: Series, window: Window, excluded: Iterable[Window], alternative: Alternative = "less", *,
+    seed: int = 0, draws: int = 9999,
+) -> Finding:  # fmt: skip
     """The window's count beside the counts of equally long windows of the reference period.
 
     H0: the window is one of the period's windows, its place arbitrary. Exact, the window itself included:
@@ -38,25 +32,22 @@ def placebo_windows(
     about days / length) and when the reference period is not comparable.
     """
     x1, t1, x0, t0 = series.split(window)
-    null = placebo_counts(reference, t1, excluded) if t1 else np.empty(0, dtype=int)
-    method, used_seed, used_draws = f"placebo windows of {t1} days, all {null.size} places", None, None
+    null = placebo_counts(reference, t1, excluded) if t1 else np.empty(0)
+    method, drawn = f"placebo windows of {t1} days, all {null.size} places", {}
     if null.size < FEWEST:
         if not t1 or not t0:
             return Finding("placebo_windows", "placebo windows", alternative=alternative, n=x1 + x0,
                            reason="no observed day inside or outside the window")  # fmt: skip
         method = f"events uniform on the frame given their number ({null.size} placebo windows are too few)"
         null = np.random.default_rng(seed).binomial(x1 + x0, t1 / (t1 + t0), size=draws)
-        used_seed, used_draws = seed, draws
+        drawn = {"seed": seed, "draws": draws}
     size = null.size + 1
-    less, greater = ((1 + int((null <= x1).sum())) / size, (1 + int((null >= x1).sum())) / size)
-    two = min(1.0, 2 * min(less, greater))
-    p = {"less": less, "greater": greater, "two-sided": two}[alternative]
+    less, greater = (1 + (null <= x1).sum()) / size, (1 + (null >= x1).sum()) / size
     low, high = np.quantile(null, [0.025, 0.975], method="inverted_cdf")
     return Finding(
-        "placebo_windows", method, estimate=float(x1), p_value=p, p_two_sided=two,
-        attainable_p=(2 if alternative == "two-sided" else 1) / size, alternative=alternative,
-        null_value=float(null.mean()), n=null.size, exposure=float(t1), seed=used_seed, draws=used_draws,
-        notes=(f"middle 95 % of the null: {low:g} to {high:g}",),
+        "placebo_windows", method, estimate=float(x1), **both_tails(less, greater, alternative), n=null.size,
+        attainable_p=float(one_of(1 / size, 1 / size, alternative)), null_value=float(null.mean()), exposure=float(t1),
+        **drawn, notes=(f"middle 95 % of the null: {low:g} to {high:g}",),
     )  # fmt: skip
 
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis_lib.claims import Population
 from analysis_lib.errors import InputMissing
 from analysis_lib.events import CONFIDENCE, window_end
-from analysis_lib.windows import Window
+from analysis_lib.sources.bundled import Tables
+from analysis_lib.windows import Window, outside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import pandas as pd
-
-    from analysis_lib.claims import Population
-    from analysis_lib.sources.bundled import Tables
 
 COUNTRY = {"iraq": "IQ", "syria": "SY", "jordan": "JO", "israel_gaza": "PS", "israel_lebanon": "LB", "yemen_gulf": "YE"}
 GROUPS = {"us_sites": ("us_sites",), "us_interests": ("us_sites", "convoys"), "launch_or_target": ("us_sites",)}
+UNITS = {"attack": ["event_id"], "site_night": ["date", "location"], "attack_day": ["date"]}  # one row stands for each
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,18 @@ class Series:
 
     @property
     def total(self) -> tuple[int, int]:
-        return self.within(np.ones(self.days.size, dtype=bool))
+        """Events and exposure of the whole frame."""
+        return self.within(self.observed)
 
     @property
     def event_days(self) -> np.ndarray:
         """Positions of the events on the clock of observed days, one entry an event, in order: int, shape (n,)."""
-        clock = np.cumsum(self.observed) - 1
-        return np.repeat(clock[self.observed], self.counts[self.observed])
+        counts = self.counts[self.observed]
+        return np.repeat(np.arange(counts.size), counts)
+
+    def clock(self, window: Window) -> np.ndarray:
+        """Positions of a window's watched days on that clock: int, shape (watched days,)."""
+        return np.flatnonzero(window.mask(self.days[self.observed]))
 
     def positions(self, dates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Place of each date in the frame and whether it counts: NaT, days outside it and unwatched days do not."""
@@ -83,26 +87,16 @@ def select(events: pd.DataFrame, population: Population) -> pd.DataFrame:
         keep &= _lists_any(events["weapons"], ";", population.weapons)
     if population.bloc is not None:
         keep &= events["bloc"] == population.bloc
-    keep &= _targets(events, population)
-    rows = events[keep].sort_values(["date", "event_id"], kind="stable")
-    if population.unit == "site_night":
-        rows = rows.drop_duplicates(["date", "location"])
-    elif population.unit == "attack_day":
-        rows = rows.drop_duplicates(["date"])
-    return rows
-
-
-def _targets(events: pd.DataFrame, population: Population) -> pd.Series:
-    here = events["theatre"].isin(population.theatres)
-    if population.sites == "any":
-        return here
-    targets = here & (events["us_target"] == "yes")
+    targets = events["theatre"].isin(population.theatres)
     if population.sites == "us_interests":
-        targets |= here & (events["target_class"] == "logistics_convoy")
-    elif population.sites == "launch_or_target":
+        targets &= (events["us_target"] == "yes") | (events["target_class"] == "logistics_convoy")
+    elif population.sites != "any":
+        targets &= events["us_target"] == "yes"
+    if population.sites == "launch_or_target":
         countries = [COUNTRY[t] for t in population.theatres if t in COUNTRY]
         targets |= _lists_any(events["launch_from"], "|", countries) & (events["bloc"] == "iran_aligned")
-    return targets
+    rows = events[keep & targets].sort_values(["date", "event_id"], kind="stable")
+    return rows.drop_duplicates(UNITS[population.unit])
 
 
 def _lists_any(column: pd.Series, separator: str, wanted: object) -> pd.Series:
@@ -125,11 +119,12 @@ def exposure(coverage: pd.DataFrame | None, population: Population, frame: Windo
         groups = GROUPS.get(population.sites) or tuple(rows["target_group"].unique()) or ("all",)
         for group in groups:
             spans = rows[rows["target_group"].isin((group, "all")) & (rows["level"] != "sample")]
-            watched = np.zeros(days.size, dtype=bool)
-            for start, end in zip(spans["start"], spans["end"], strict=True):
-                watched |= Window(start.date(), end.date()).mask(days)
-            covered &= watched
+            covered &= ~outside(days, _windows(spans["start"], spans["end"]))
     return covered
+
+
+def _windows(starts: pd.Series, ends: pd.Series) -> list[Window]:
+    return [Window(start.date(), end.date()) for start, end in zip(starts, ends, strict=True)]
 
 
 def sum_before(x: np.ndarray, k: int) -> np.ndarray:
@@ -138,8 +133,7 @@ def sum_before(x: np.ndarray, k: int) -> np.ndarray:
     >>> sum_before(np.array([1, 0, 2, 4]), 2).tolist()
     [0, 1, 1, 2]
     """
-    total = np.concatenate([[0], np.cumsum(x)])
-    day = np.arange(x.size)
+    total, day = np.concatenate([[0], np.cumsum(x)]), np.arange(x.size)
     return total[day] - total[np.maximum(day - k, 0)]
 
 
@@ -163,15 +157,13 @@ def chosen_windows(
     rows = tables.windows
     for column, allowed in (("kind", kinds), ("theatre", theatres), ("window_id", ids)):
         rows = rows if allowed is None else rows[rows[column].isin(list(allowed))]
-    ends = window_end(rows, tables.last_day)
-    return [Window(a.date(), b.date()) for a, b in zip(rows["start"], ends, strict=True)]
+    return _windows(rows["start"], window_end(rows, tables.last_day))
 
 
 def series_of(dates: np.ndarray, observed: np.ndarray, frame: Window) -> Series:
     """Count dates (datetime64[D], shape (n,)) on the days of a frame; dates outside the frame are left out."""
     days = frame.calendar()
-    position = (dates - days[0]).astype(int)
-    position = position[(position >= 0) & (position < days.size)]
+    position = (dates[frame.mask(dates)] - days[0]).astype(int)
     return Series(days, np.bincount(position, minlength=days.size), observed)
 
 

@@ -1,30 +1,18 @@
 """One specification: which design a test word means, and the findings of a rule by role."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis_lib import coordination, counting, distraction, escalation, onsets, outcomes, pauses, responses
 from analysis_lib.claims import SEED, Rule, Spec
 from analysis_lib.design import Design
 from analysis_lib.errors import unknown
 from analysis_lib.finding import Finding
+from analysis_lib.sources.bundled import Tables
 
-if TYPE_CHECKING:
-    from analysis_lib.sources.bundled import Tables
-
-DESIGNS: dict[str, Design] = {
-    **pauses.DESIGNS,
-    **escalation.DESIGNS,
-    **counting.DESIGNS,
-    **outcomes.DESIGNS,
-    **coordination.DESIGNS,
-    **onsets.DESIGNS,
-    **responses.DESIGNS,
-    **distraction.DESIGNS,
-}
+FAMILIES = (pauses, escalation, counting, outcomes, coordination, onsets, responses, distraction)
+DESIGNS: dict[str, Design] = {word: design for family in FAMILIES for word, design in family.DESIGNS.items()}
 
 
 def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Any:
@@ -47,17 +35,16 @@ def core_findings(sample: Any, spec: Spec, rule: Rule, seed: int) -> list[Findin
     """Primary, randomisation, completeness: with these alone most verdicts are decided."""
     design = design_of(spec)
     tests = {"primary": design.primary, "randomisation": design.randomisation}
-    ends = design.ends(sample, spec, rule, seed) if design.ends else []
-    return [*(replace(test(sample, spec, rule, seed), role=role) for role, test in tests.items()), *ends]
+    found = [replace(test(sample, spec, rule, seed), role=role) for role, test in tests.items()]
+    return [*found, *design.ends(sample, spec, rule, seed)]
 
 
 def robustness_findings(sample: Any, spec: Spec, rule: Rule, seed: int, *, known: Finding) -> list[Finding]:
     """The rule's robustness set, without the randomisation that is `known` already, then single events and dates."""
     design = design_of(spec)
     names = [name for name in rule.robustness if name != known.quantity]
-    for name in names:
-        if name not in design.robustness:
-            raise unknown("robustness test", name, design.robustness, f"mend the rule of a {spec.test} claim")
+    for name in set(names) - design.robustness.keys():
+        raise unknown("robustness test", name, design.robustness, f"mend the rule of a {spec.test} claim")
     found = [replace(design.robustness[name](sample, spec, rule, seed), role="robustness") for name in names]
     return [*found, *design.sensitivity(sample, spec, rule, seed)]
 

@@ -25,9 +25,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.end < self.start:
-            raise BadInput(
-                f"window {self.start}…{self.end}: end before start; allowed: end on or after start; swap the two dates"
-            )
+            raise BadInput(f"window {self}: end before start; allowed: end on or after start; swap the two dates")
 
     @property
     def days(self) -> int:
@@ -49,9 +47,7 @@ class Window:
 
     def until(self, last: date | None) -> Window | None:
         """This window cut after the day `last`; None where it starts later."""
-        if last is None:
-            return self
-        return Window(self.start, min(self.end, last)) if self.start <= last else None
+        return self if last is None else self.clip(Window(date.min, last))
 
     def shift(self, days: int) -> Window:
         return Window(self.start + timedelta(days), self.end + timedelta(days))
@@ -71,15 +67,10 @@ def placebo_starts(observed: np.ndarray, length: int) -> np.ndarray:
     >>> placebo_starts(np.array([True, True, False, True, True, True]), 2)
     array([0, 3, 4])
     """
-    if length > observed.size:
-        return np.empty(0, dtype=int)
-    full = np.convolve(observed.astype(int), np.ones(length, dtype=int), mode="valid")
-    return np.flatnonzero(full == length)
+    total = np.concatenate([[0], np.cumsum(observed)])
+    return np.flatnonzero(total[length:] - total[:-length] == length)
 
 
 def outside(days: np.ndarray, windows: Iterable[Window]) -> np.ndarray:
     """Which of `days` lie in none of `windows`: bool, shape (n,)."""
-    keep = np.ones(days.size, dtype=bool)
-    for window in windows:
-        keep &= ~window.mask(days)
-    return keep
+    return ~sum((window.mask(days) for window in windows), np.zeros(days.size, dtype=bool))

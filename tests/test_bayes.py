@@ -6,7 +6,7 @@ from reference_cases import differences, reference
 from scipy import stats
 from scipy.special import betainc
 
-from analysis_lib.bayes import RATIO_PRIORS, bayes_factor, bayes_factors, predictive, ratio_posterior
+from analysis_lib.rates import RATIO_PRIORS, bayes_factor, bayes_factors, predictive, ratio_posterior
 
 CASES = reference("bayes")
 

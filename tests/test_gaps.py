@@ -10,7 +10,6 @@ from scipy.special import gammaincc
 from worlds import FRAME, WAR, YEAR, poisson_days, steady_days, without
 
 from analysis_lib import Series, Window
-from analysis_lib.bayes import predictive
 from analysis_lib.gaps import (
     exponential,
     gap_model,
@@ -24,7 +23,7 @@ from analysis_lib.gaps import (
     spacings,
     weibull,
 )
-from analysis_lib.rates import none_expected
+from analysis_lib.rates import none_expected, predictive
 from analysis_lib.series import series_of
 
 CASES = reference("gaps")
