@@ -1,32 +1,32 @@
-"""How complete a list is: two lists matched with each other, what both leave unseen, what that does to a rate ratio."""
+"""How complete a list is, matched with a second list: what that does to a rate ratio; the design of a stated total."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
 from math import ceil, log
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import binomtest, chi2_contingency
 
-from analysis_lib.claims import Population, Spec
-from analysis_lib.errors import InputMissing
-from analysis_lib.finding import Finding, number
-from analysis_lib.series import GROUPS, select
+from analysis_lib.claims import Population, Rule, Spec
+from analysis_lib.design import Design
+from analysis_lib.errors import BadInput, InputMissing
+from analysis_lib.finding import Finding
+from analysis_lib.rates import poisson_rate
+from analysis_lib.richness import chapman, overlap_p, total_limits
+from analysis_lib.series import GROUPS, filters, select
+from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from analysis_lib.sources.bundled import Tables
-
-# the second list's words for a theatre (one incident may name two), for targets that are US sites, for weapons
+# the second list's words for a theatre (one incident may name two) and for weapons
 THEATRE = {"iraq": "Iraq", "syria": "Syria", "jordan": "Jordan", "israel_long_range": "Israel", "red_sea": "Red Sea"}
-US_SITES = ("US/coalition base", "diplomatic")
 KINDS = ("drone", "rocket", "missile")
 BANDS = {"complete": 0.9, "usable": 0.7, "weak": 0.0}  # by the lower limit of the completeness
 FEWEST = ceil(log(0.05) / log(BANDS["usable"]))  # with fewer incidents even a full match would not be usable
-OFFICIAL = "US DoD"  # issuer of running totals that count attacks on US sites, as events.csv does
+ONE_SIDED = "lists that share sources limit a total from below only, and no outcome could show that it is right"
 
 
 def incidents_of(tables: Tables, population: Population, span: Window) -> pd.DataFrame:
@@ -41,20 +41,18 @@ def incidents_of(tables: Tables, population: Population, span: Window) -> pd.Dat
     rows = tables.second_coding
     keep = rows["theatre"].str.contains("|".join(THEATRE.get(t, "–") for t in population.theatres))
     keep &= (rows["date_precision"] != "month") & rows["date"].between(str(span.start), str(span.end))
-    keep &= (population.sites == "any") | rows["target_type"].isin(US_SITES)
+    keep &= (population.sites == "any") | rows["target_type"].isin(["US/coalition base", "diplomatic"])
     return rows[keep & (("all" in population.weapons) | rows["weapon"].str.contains("|".join(population.weapons)))]
 
 
-def link(incidents: pd.DataFrame, events: pd.DataFrame, days: int = 1, degrees: float = 0.35) -> np.ndarray:
+def link(incidents: pd.DataFrame, events: pd.DataFrame, days: int = 1) -> np.ndarray:
     """Position in `events` of each incident's match, -1 where it has none: int, shape (incidents,).
 
-    A match lies within `days` and within `degrees` of latitude and of longitude, or in the same theatre where a place
-    is unknown, and shares a kind of weapon. Each row is used once, and as many as can be, the nearest first. Misleads
-    as total: false matches make it too small, missed ones too large.
+    A match lies within `days` and within 0.35 degrees of latitude and of longitude, or in the same theatre where a
+    place is unknown, and shares a kind of weapon. Each row is used once, and as many as can be, the nearest first.
+    Misleads as total: false matches make it too small, missed ones too large.
     """
-    from scipy.optimize import linear_sum_assignment
-
-    match = np.full(len(incidents), -1)
+    match, degrees = np.full(len(incidents), -1), 0.35
     if incidents.empty or events.empty:
         return match
     gap = np.abs(incidents["date"].to_numpy()[:, None] - events["date"].to_numpy()) / np.timedelta64(1, "D")
@@ -69,52 +67,7 @@ def link(incidents: pd.DataFrame, events: pd.DataFrame, days: int = 1, degrees: 
     return match
 
 
-def chapman(n1: int, n2: int, m: int) -> Finding:
-    """Total number estimated from two lists of `n1` and `n2` with `m` in both, 95 % log-normal interval.
-
-    Chapman 1951; variance of Seber 1970 (doi 10.2307/2529040), interval of Chao 1987 (doi 10.2307/2531532). Assumes a
-    closed period and lists that draw from the same attacks independently: lists that copy each other, or that both
-    have what is easily seen, make it a lower bound. Where all of one list is in the other the variance is 0 and there
-    is no interval: see `total_limits`.
-
-    >>> chapman(28, 20, 13).sentence()
-    'total 42.5 (95 % interval 37.4 to 58), n = 35'
-    """
-    union, total = n1 + n2 - m, (n1 + 1) * (n2 + 1) / (m + 1) - 1
-    variance = (n1 + 1) * (n2 + 1) * (n1 - m) * (n2 - m) / ((m + 1) ** 2 * (m + 2))
-    factor = np.exp(1.96 * np.sqrt(np.log(1 + variance / (total - union) ** 2))) if variance else None
-    low, high = (union + (total - union) / factor, union + (total - union) * factor) if variance else (None, None)
-    notes = (f"{n1} and {n2} in the lists, {m} in both", f"Lincoln–Petersen {number(n1 * n2 / m if m else np.inf)}")
-    return Finding("total", "two-list estimate of Chapman, log-normal interval", estimate=total, low=low, high=high,
-                   n=union, notes=(*notes, f"standard error {number(variance**0.5)}"),
-                   reason="" if variance else "all of one list is in the other: no variance, no interval")  # fmt: skip
-
-
-def overlap_p(n1: int, n2: int, m: Any, total: Any) -> tuple[np.ndarray, np.ndarray]:
-    """P(overlap <= m), P(overlap >= m) of independent lists of `n1` and `n2` among `total`: hypergeometric, broadcast.
-
-    For fewer than the lists hold together the first is 0; the second is then that of the fewest possible.
-
-    >>> [round(float(p), 4) for p in overlap_p(18, 9, 9, 39)]
-    [1.0, 0.0002]
-    """
-    from scipy.stats import hypergeom
-
-    most = np.maximum(total, max(n1, n2))
-    few = np.where(most > total, 0.0, hypergeom.cdf(m, most, n1, n2))
-    return few, hypergeom.sf(np.asarray(m) - 1, np.maximum(total, n1 + n2 - np.asarray(m)), n1, n2)
-
-
-def total_limits(n1: int, n2: int, m: int, tail: float = 0.05) -> tuple[float, float]:
-    """Exact limits of the total, each with `tail` beyond it, from the law of the overlap; the upper may be infinite.
-
-    >>> total_limits(18, 9, 9)
-    (18.0, 23.0)
-    """
-    totals = range(n1 + n2 - m, 100 * (n1 + n2))
-    first = bisect_left(totals, True, key=lambda total: overlap_p(n1, n2, m, total)[0] > tail)
-    over = bisect_left(totals, True, key=lambda total: overlap_p(n1, n2, m, total)[1] <= tail)
-    return float(totals[first]), float(totals[over - 1]) if over < len(totals) else np.inf
+# ---- bands -----------------------------------------------------------------------------------------------------------
 
 
 def bands(tables: Tables, spans: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -125,9 +78,6 @@ def bands(tables: Tables, spans: pd.DataFrame | None = None) -> pd.DataFrame:
     the US military's running total (`official`) exceeds the rows `listed` for its period, their ratio bounds `high`.
     Misleads where the second list holds what was widely reported: the true completeness is then lower.
     """
-    import pandas as pd
-    from scipy.stats import binomtest
-
     rows = []
     for span in (tables.coverage[tables.coverage["level"] != "sample"] if spans is None else spans).itertuples():
         window = Window(span.start.date(), span.end.date())
@@ -135,16 +85,16 @@ def bands(tables: Tables, spans: pd.DataFrame | None = None) -> pd.DataFrame:
         population = Population(theatres=(span.theatre,), sites=sites)
         events = select(tables.events, population)
         events = events[events["date"].between(span.start, span.end)]
-        matched = np.empty(0, dtype=int)
-        if tables.second_coding is not None and span.target_group != "convoys":
-            matched = link(incidents_of(tables, population, window), events)
+        usable = tables.second_coding is not None and span.target_group != "convoys"
+        matched = link(incidents_of(tables, population, window), events) if usable else np.empty(0)
         n, found = matched.size, int((matched >= 0).sum())
         low, high = binomtest(found, n).proportion_ci(0.9) if n else (0.0, 1.0)
         official = listed = None
         if tables.counts is not None and sites == "us_sites":
-            totals = tables.counts[(tables.counts["issuer"] == OFFICIAL) & (tables.counts["scope"] == span.theatre)]
-            totals = totals[(totals["period_start"] >= span.start) & (totals["as_of"] <= span.end)]
-            for last in totals.dropna(subset="count").sort_values("as_of").tail(1).to_dict("records"):
+            # these count attacks on US sites, as events.csv does
+            wanted = "issuer == 'US DoD' and scope == @span.theatre and `count`.notna()"
+            totals = tables.counts.query(f"{wanted} and period_start >= @span.start and as_of <= @span.end")
+            for last in totals.sort_values("as_of").tail(1).to_dict("records"):
                 official, listed = last["count"], events["date"].between(last["period_start"], last["as_of"]).sum()
                 high = max(low, min(high, listed / official))
         band = "unknown" if n < FEWEST else next(word for word, least in BANDS.items() if low >= least)
@@ -163,9 +113,8 @@ def contrast(tables: Tables, spec: Spec, window: Window, frame: Window) -> Findi
     spans = tables.coverage[tables.coverage["theatre"].isin(spec.theatres) & (tables.coverage["level"] != "sample")]
     spans = spans[spans["target_group"].isin((*GROUPS[spec.sites], "all"))] if spec.sites in GROUPS else spans
     days = frame.calendar()
-    held = [Window(a.date(), b.date()).mask(days) for a, b in zip(spans["start"], spans["end"], strict=True)]
-    now = window.mask(days)
-    inside, outside = (np.array([(mask & part).any() for mask in held]) for part in (now, ~now))
+    held = np.array([(days >= span.start) & (days <= span.end) for span in spans.itertuples()])
+    inside, outside = held @ window.mask(days), held @ ~window.mask(days)
     if (inside == outside).all():
         return replace(found, estimate=1.0, low=1.0, high=1.0, notes=("window and baseline share their intervals",))
     known = bands(tables, spans[inside | outside])
@@ -176,3 +125,104 @@ def contrast(tables: Tables, spec: Spec, window: Window, frame: Window) -> Findi
     one, zero = (known[part[inside | outside]] for part in (inside, outside))
     ends = one["low"].min() / zero["high"].max(), one["high"].max() / zero["low"].min()
     return replace(found, low=float(ends[0]), high=float(ends[1]))
+
+
+# ---- a stated total: (sample, spec, rule, seed) → Finding ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A closed period: its rows of events.csv, running totals, and `sizes`: of this list, of the second, of both."""
+
+    rows: pd.DataFrame
+    counts: pd.DataFrame
+    frame: Window
+    sizes: tuple[int, int, int]
+    window: None = None
+
+
+def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample:
+    """Both lists of the frame. Raises InputMissing where one has nothing, or the frame ends after `as_of`."""
+    known = tables.as_of(as_of)
+    if spec.threshold is None:
+        raise BadInput("threshold: got nothing; allowed: the stated total; give --set threshold=NUMBER")
+    if spec.frame.until(as_of) != spec.frame:
+        raise InputMissing(f"not yet observed: the count ends on {spec.frame_end}, after {as_of}")
+    rows, incidents = select(known.events, spec), incidents_of(known, spec, spec.frame)
+    rows = rows[rows["date"].between(str(spec.frame_start), str(spec.frame_end))]
+    if rows.empty or incidents.empty or known.counts is None:
+        raise InputMissing(f"one of the lists has no attack in {spec.frame}: {filters(spec)}")
+    both = link(incidents, rows, 1 if spec.lag_days is None else spec.lag_days) >= 0
+    return Sample(rows, known.counts, spec.frame, (len(rows), len(incidents), int(both.sum())))
+
+
+def _primary(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
+    """The estimated number over the stated one, H0: it is not within the rule's factor of it.
+
+    Lists that share sources limit the number from below only: no outcome can show agreement, so that there is no p
+    unless they hold more than the factor allows. `low`…`high` is the exact interval of independent lists.
+    """
+    found, (low, high) = chapman(*sample.sizes), total_limits(*sample.sizes, 0.025)
+    a, least = spec.threshold, total_limits(*sample.sizes)[0] / spec.threshold
+    p, reason = (1.0, "") if least > rule.sesoi else (None, ONE_SIDED)
+    return replace(
+        found, quantity="total_over_stated", method="exact law of the overlap of two lists, estimate of Chapman",
+        estimate=found.estimate / a, low=low / a, high=high / a, limit_low=least, limit_high=np.inf, power=0.0,
+        p_value=p, attainable_p=1.0, exposure=float(sample.frame.days), reason=reason,
+    )  # fmt: skip
+
+
+def _overlap(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
+    """H0: the stated total is true and the lists independent; two-sided p of the overlap, enumerated."""
+    (n1, n2, m), a = sample.sizes, round(spec.threshold)
+    p = np.minimum(1, 2 * np.minimum(*overlap_p(n1, n2, np.arange(min(n1, n2) + 1), a)))
+    return Finding("overlap_if_true", "attacks in both lists if the stated total were true, enumerated", n=n2,
+                   estimate=m, p_value=float(p[m]), attainable_p=float(p.min()), null_value=n1 * n2 / a)  # fmt: skip
+
+
+def _increments(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
+    """Steps of the running totals of the agency that states the total, beside the rows of each step.
+
+    H0: one ratio holds for all steps. Both counts are of the same attacks, so p is too large, and expected counts are
+    small. A small p dates a change of definition.
+    """
+    found = Finding("count_increments", "steps of the agency's running totals beside the rows of each step, chi-square")
+    span = f"'{spec.frame_start}' <= period_start and as_of <= '{spec.frame_end}'"
+    totals = sample.counts.query(f"scope in @spec.theatres and weapon == 'any' and kind == 'cumulative' and {span}")
+    agency = totals["issuer"].str.split(" via ").str[0]
+    totals = totals[agency.isin(agency[totals["count"] == spec.threshold])]
+    chains = totals.sort_values("as_of").drop_duplicates(["period_start", "count"]).groupby("period_start")
+    chain = max((chain for _, chain in chains), key=len, default=totals)
+    if len(chain) < 2:
+        return replace(found, reason="no chain of running totals by one agency in the frame")
+    official = np.diff(chain["count"].to_numpy(int), prepend=0)
+    edges = [chain["period_start"].iat[0], *chain["as_of"]]
+    listed = np.diff(sample.rows["date"].searchsorted(edges, side="right"))
+    n, p = int(listed.sum()), chi2_contingency([official, listed]).pvalue
+    notes = (f"rows {listed.tolist()} beside steps {official.tolist()}",)
+    return replace(found, estimate=n / official.sum(), p_value=p, n=n, notes=notes)
+
+
+def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
+    (_, n2, m), stated = sample.sizes, poisson_rate(round(spec.threshold), 1)
+    low, high = binomtest(m, n2).proportion_ci(0.95)
+    return [
+        chapman(*sample.sizes),
+        Finding("completeness", "second list found in the first", estimate=m / n2, low=low, high=high, n=n2),
+        replace(stated, quantity="stated_total", notes=("interval of the rate, were it a draw",)),
+    ]
+
+
+_ALONE = ("the first list alone; the interval is that of the underlying rate",)
+_ROBUSTNESS = {
+    "count_ratio": lambda sample, spec, *_: replace(
+        poisson_rate(len(sample.rows), spec.threshold), quantity="count_ratio", notes=_ALONE
+    ),
+    "count_increments": _increments,
+}
+# equivalence reads no single events or dates; how the lists are matched is varied by specifications
+DESIGNS = {
+    "recapture": Design(
+        take_sample, _primary, _overlap, _ROBUSTNESS, lambda *_: [], _shown, lambda *_: None, lambda *_: None
+    )
+}

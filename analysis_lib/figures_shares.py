@@ -8,9 +8,9 @@ import matplotlib.dates as mdates
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis_lib.coding import toll
 from analysis_lib.figures import COLOURS, _axes, _nothing
 from analysis_lib.finding import number, percent
+from analysis_lib.outcomes import toll
 from analysis_lib.richness import first_appearances
 
 if TYPE_CHECKING:

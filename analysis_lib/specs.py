@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from analysis_lib import coordination, counting, distraction, escalation, onsets, outcomes, pauses, responses
+from analysis_lib import completeness, coordination, distraction, escalation, onsets, outcomes, pauses, responses
 from analysis_lib.claims import SEED, Rule, Spec
 from analysis_lib.design import Design
 from analysis_lib.errors import unknown
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DESIGNS: dict[str, Design] = {
     **pauses.DESIGNS,
     **escalation.DESIGNS,
-    **counting.DESIGNS,
+    **completeness.DESIGNS,
     **outcomes.DESIGNS,
     **coordination.DESIGNS,
     **onsets.DESIGNS,
