@@ -9,14 +9,14 @@ from math import ceil, log
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import binomtest, chi2_contingency
+from scipy.stats import binomtest, chi2_contingency, hypergeom
 
 from analysis_lib.claims import Population, Rule, Spec
 from analysis_lib.design import Design
 from analysis_lib.errors import BadInput, InputMissing
-from analysis_lib.finding import Finding
+from analysis_lib.finding import Finding, number
 from analysis_lib.rates import poisson_rate
-from analysis_lib.richness import chapman, overlap_p, total_limits
+from analysis_lib.richness import with_unseen
 from analysis_lib.series import GROUPS, filters, select
 from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
@@ -27,6 +27,54 @@ KINDS = ("drone", "rocket", "missile")
 BANDS = {"complete": 0.9, "usable": 0.7, "weak": 0.0}  # by the lower limit of the completeness
 FEWEST = ceil(log(0.05) / log(BANDS["usable"]))  # with fewer incidents even a full match would not be usable
 ONE_SIDED = "lists that share sources limit a total from below only, and no outcome could show that it is right"
+
+
+# ---- two lists -------------------------------------------------------------------------------------------------------
+
+
+def chapman(n1: int, n2: int, m: int) -> Finding:
+    """Total number estimated from two lists of `n1` and `n2` with `m` in both, 95 % log-normal interval.
+
+    Chapman 1951; variance of Seber 1970 (doi 10.2307/2529040), interval of Chao 1987 (doi 10.2307/2531532). Assumes a
+    closed period and lists that draw from the same attacks independently: lists that copy each other, or that both
+    have what is easily seen, make it a lower bound. Where all of one list is in the other the variance is 0 and there
+    is no interval: see `total_limits`.
+
+    >>> chapman(28, 20, 13).sentence()
+    'total 42.5 (95 % interval 37.4 to 58), n = 35'
+    """
+    union, total = n1 + n2 - m, (n1 + 1) * (n2 + 1) / (m + 1) - 1
+    variance = (n1 + 1) * (n2 + 1) * (n1 - m) * (n2 - m) / ((m + 1) ** 2 * (m + 2))
+    petersen = f"Lincoln–Petersen {number(n1 * n2 / m if m else np.inf)}"
+    notes = (f"{n1} and {n2} in the lists, {m} in both", petersen, f"standard error {number(variance**0.5)}")
+    found = Finding("total", "two-list estimate of Chapman, log-normal interval", n=union, notes=notes,
+                    **with_unseen(union, total - union, variance))  # fmt: skip
+    reason = "all of one list is in the other: no variance, no interval"
+    return found if variance else replace(found, low=None, high=None, reason=reason)
+
+
+def overlap_p(n1: int, n2: int, m, total) -> tuple[np.ndarray, np.ndarray]:
+    """P(overlap <= m), P(overlap >= m) of independent lists of `n1` and `n2` among `total`: hypergeometric, broadcast.
+
+    For fewer than the lists hold together the first is 0; the second is then that of the fewest possible.
+
+    >>> [round(float(p), 4) for p in overlap_p(18, 9, 9, 39)]
+    [1.0, 0.0002]
+    """
+    most, seen = np.maximum(total, max(n1, n2)), np.maximum(total, n1 + n2 - np.asarray(m))
+    few = np.where(most > total, 0.0, hypergeom.cdf(m, most, n1, n2))
+    return few, hypergeom.sf(np.asarray(m) - 1, seen, n1, n2)
+
+
+def total_limits(n1: int, n2: int, m: int, tail: float = 0.05) -> tuple[float, float]:
+    """Exact limits of the total, each with `tail` beyond it, from the law of the overlap; the upper may be infinite.
+
+    >>> total_limits(18, 9, 9)
+    (18.0, 23.0)
+    """
+    totals = np.arange(n1 + n2 - m, 100 * (n1 + n2))
+    inside = totals[np.minimum(*overlap_p(n1, n2, m, totals)) > tail]
+    return float(inside[0]), float(inside[-1]) if inside[-1] < totals[-1] else np.inf
 
 
 def incidents_of(tables: Tables, population: Population, span: Window) -> pd.DataFrame:
@@ -83,8 +131,7 @@ def bands(tables: Tables, spans: pd.DataFrame | None = None) -> pd.DataFrame:
         window = Window(span.start.date(), span.end.date())
         sites = "us_sites" if span.target_group == "us_sites" else "any"
         population = Population(theatres=(span.theatre,), sites=sites)
-        events = select(tables.events, population)
-        events = events[events["date"].between(span.start, span.end)]
+        events = select(tables.events, population).query("@span.start <= date <= @span.end")
         usable = tables.second_coding is not None and span.target_group != "convoys"
         matched = link(incidents_of(tables, population, window), events) if usable else np.empty(0)
         n, found = matched.size, int((matched >= 0).sum())
@@ -110,9 +157,8 @@ def contrast(tables: Tables, spec: Spec, window: Window, frame: Window) -> Findi
     unknown, with the reason. Misleads where completeness changes inside an interval.
     """
     found = Finding("completeness_ratio", "bands of matched incidents, window over baseline", role="check")
-    spans = tables.coverage[tables.coverage["theatre"].isin(spec.theatres) & (tables.coverage["level"] != "sample")]
+    spans, days = tables.coverage.query("theatre in @spec.theatres and level != 'sample'"), frame.calendar()
     spans = spans[spans["target_group"].isin((*GROUPS[spec.sites], "all"))] if spec.sites in GROUPS else spans
-    days = frame.calendar()
     held = np.array([(days >= span.start) & (days <= span.end) for span in spans.itertuples()])
     inside, outside = held @ window.mask(days), held @ ~window.mask(days)
     if (inside == outside).all():
@@ -123,8 +169,8 @@ def contrast(tables: Tables, spec: Spec, window: Window, frame: Window) -> Findi
         where = ", ".join(f"{b.theatre} {b.interval}" for b in blind.itertuples())
         return replace(found, reason=f"completeness unknown, fewer than {FEWEST} incidents of the second list: {where}")
     one, zero = (known[part[inside | outside]] for part in (inside, outside))
-    ends = one["low"].min() / zero["high"].max(), one["high"].max() / zero["low"].min()
-    return replace(found, low=float(ends[0]), high=float(ends[1]))
+    low, high = one["low"].min() / zero["high"].max(), one["high"].max() / zero["low"].min()
+    return replace(found, low=float(low), high=float(high))
 
 
 # ---- a stated total: (sample, spec, rule, seed) → Finding ------------------------------------------------------------
@@ -203,26 +249,23 @@ def _increments(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     return replace(found, estimate=n / official.sum(), p_value=p, n=n, notes=notes)
 
 
+def _count_ratio(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
+    notes = ("the first list alone; the interval is that of the underlying rate",)
+    return replace(poisson_rate(len(sample.rows), spec.threshold), quantity="count_ratio", notes=notes)
+
+
 def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     (_, n2, m), stated = sample.sizes, poisson_rate(round(spec.threshold), 1)
     low, high = binomtest(m, n2).proportion_ci(0.95)
-    return [
-        chapman(*sample.sizes),
-        Finding("completeness", "second list found in the first", estimate=m / n2, low=low, high=high, n=n2),
-        replace(stated, quantity="stated_total", notes=("interval of the rate, were it a draw",)),
-    ]
+    found = Finding("completeness", "second list found in the first", estimate=m / n2, low=low, high=high, n=n2)
+    notes = ("interval of the rate, were it a draw",)
+    return [chapman(*sample.sizes), found, replace(stated, quantity="stated_total", notes=notes)]
 
 
-_ALONE = ("the first list alone; the interval is that of the underlying rate",)
-_ROBUSTNESS = {
-    "count_ratio": lambda sample, spec, *_: replace(
-        poisson_rate(len(sample.rows), spec.threshold), quantity="count_ratio", notes=_ALONE
-    ),
-    "count_increments": _increments,
-}
 # equivalence reads no single events or dates; how the lists are matched is varied by specifications
 DESIGNS = {
     "recapture": Design(
-        take_sample, _primary, _overlap, _ROBUSTNESS, lambda *_: [], _shown, lambda *_: None, lambda *_: None
-    )
-}
+        take_sample, _primary, _overlap, {"count_ratio": _count_ratio, "count_increments": _increments},
+        lambda *_: [], _shown, lambda *_: None, lambda *_: None,
+    ),
+}  # fmt: skip

@@ -19,12 +19,10 @@ from analysis_lib.rates import mid_p
 from analysis_lib.richness import chao1, coverage
 from analysis_lib.sensitivity import REACH
 from analysis_lib.series import exposure, filters, select
-from analysis_lib.shares import wilson
 from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
 
 OUTCOMES = DEFINED["outcomes"]  # the words and their meaning stand in data/tables.yml
-COUNTS = ("killed", "wounded", "us_killed", "us_wounded")
 SETTLED = timedelta(30)  # after so long an attack without a claim counts as unclaimed
 TESTS = {"share": shares.share, "share_difference": shares.share_difference}
 ROOM = 0.15  # the smallest difference of shares of interest
@@ -38,11 +36,11 @@ def coded(events: pd.DataFrame, word: str | None, settled: date | None = None) -
     """
     if word not in OUTCOMES:
         raise unknown("outcome", str(word), OUTCOMES, "set outcome to one of them")
-    told, known = OUTCOMES[word], events.astype(dict.fromkeys(COUNTS, float))
+    told = OUTCOMES[word]
+    known = events.astype(dict.fromkeys(("killed", "wounded", "us_killed", "us_wounded"), float))
     met = {key: known.eval(told[key], engine="python") for key in ("has", "lacks", "of") if key in told}
     late = events["date"] > np.datetime64(settled if settled and told.get("about") == "claims" else "NaT", "D")
-    lacks = met.get("lacks", ~met["has"])
-    rows = events.assign(outcome=np.select([late, lacks, met["has"]], [0.5, 0.0, 1.0], 0.5))
+    rows = events.assign(outcome=np.select([late, met.get("lacks", ~met["has"]), met["has"]], [0.5, 0.0, 1.0], 0.5))
     return rows[met["of"]] if "of" in met else rows
 
 
@@ -86,7 +84,7 @@ class Sample:
 
     def counts(self, fill: tuple[float, float] = (np.nan, np.nan)) -> tuple[int, ...]:
         """x, n of each group: attacks with the outcome, and attacks; unknown outcomes as in `fill` (nan: left out)."""
-        known = self.rows["outcome"].fillna(self.rows["first"].map(dict(zip((True, False), fill, strict=True))))
+        known = self.rows["outcome"].where(self.rows["outcome"].notna(), np.where(self.rows["first"], *fill))
         groups = (known[self.rows["first"] == first] for first in (True, False)[: self.groups])
         return tuple(int(number) for group in groups for number in (group.sum(), group.count()))
 
@@ -134,8 +132,8 @@ def null_of(spec: Spec, rule: Rule) -> tuple[float | str, ...]:
     return (rule.direction,)
 
 
-def _primary(sample: Sample, spec: Spec, rule: Rule, seed: int, *fill: tuple[int, int]) -> Finding:
-    counts = sample.counts(*fill)
+def _primary(sample: Sample, spec: Spec, rule: Rule, seed: int, fill=(np.nan, np.nan)) -> Finding:
+    counts = sample.counts(fill)
     found = TESTS[spec.test](*counts, *null_of(spec, rule), rule.claimed_effect, rule.alpha)
     told = " beside ".join(f"{x} of {n} attacks" for x, n in zip(counts[::2], counts[1::2], strict=True))
     against = f"against {number(found.null_value)}, {found.alternative}"
@@ -198,20 +196,20 @@ def _rivals(sample: Sample, spec: Spec, rule: Rule) -> list[Finding]:
         reason = "" if sample.listed <= 1 - ROOM else "no share can exceed that of the list by enough to matter"
     else:
         return []
-    if reason or not against:
-        return [Finding("rival", method, role="rival", alternative=side, n=len(known), reason=reason)]
-    found = shares.share(int(known["outcome"].sum()), len(known), *against, side)
+    found = Finding("rival", method, role="rival", alternative=side, n=len(known), reason=reason)
+    if against and not reason:
+        found = shares.share(int(known["outcome"].sum()), len(known), *against, side)
     return [replace(found, quantity="rival", role="rival", method=method)]
 
 
 def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     """Shown, not counted: other intervals and p, the rule of three, names behind the claims, the tail of the toll."""
     (x, n, *other), about = sample.counts(), OUTCOMES[spec.outcome].get("about")
-    found = [wilson(x, n, "wilson", "attacks of the population")]
+    found = [shares.wilson(x, n, "wilson", "attacks of the population")]
     if other:
-        site_months = _of(shares.label_permutation, "outcome", "first", "site_month", within="site and months")
-        found += [wilson(*other, "wilson_comparison", "attacks of the comparison"),
-                  replace(site_months(sample, spec, rule, seed), quantity="site_month_permutation")]  # fmt: skip
+        exchanged = _of(shares.label_permutation, "outcome", "first", "site_month", within="site and months")
+        found.append(shares.wilson(*other, "wilson_comparison", "attacks of the comparison"))
+        found.append(replace(exchanged(sample, spec, rule, seed), quantity="site_month_permutation"))
     else:
         against, side = null_of(spec, rule)
         p = float(shares.one_of(*mid_p(x, n, against), side))
@@ -231,8 +229,9 @@ def _tail(rows: pd.DataFrame) -> list[Finding]:
     note = f"{hurt.max()} of {hurt.sum()} in {hurt.idxmax()}; median {hurt.median():g}"
     worst = Finding("largest_of_total", "killed and wounded in the worst attack over those in all", n=hurt.size,
                     estimate=float(hurt.max() / hurt.sum()), notes=(note,))  # fmt: skip
-    heavy = [(least, int((hurt >= least).sum())) for least in (1, 5, 20)]
-    return [*(wilson(x, hurt.size, f"toll_{k}_or_more", f"attacks with {k} or more hurt") for k, x in heavy), worst]
+    heavy = [shares.wilson(int((hurt >= k).sum()), hurt.size, f"toll_{k}_or_more", f"attacks with {k} or more hurt")
+             for k in (1, 5, 20)]  # fmt: skip
+    return [*heavy, worst]
 
 
 def _null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null:

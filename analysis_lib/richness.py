@@ -1,15 +1,12 @@
-"""How many there are beyond those seen: names behind claims, attacks that two lists leave out."""
+"""How many there are beyond those seen: their interval; the names behind claims, their coverage, first appearances."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from scipy.stats import hypergeom
 
-from analysis_lib.finding import Finding, number
+from analysis_lib.finding import Finding
 
 
 def with_unseen(seen: int, unseen: float, variance: float) -> dict[str, float]:
@@ -19,9 +16,6 @@ def with_unseen(seen: int, unseen: float, variance: float) -> dict[str, float]:
     """
     factor = np.exp(1.96 * np.sqrt(np.log(1 + variance / unseen**2))) if unseen else 1.0
     return {"estimate": seen + unseen, "low": seen + unseen / factor, "high": seen + unseen * factor}
-
-
-# ---- names -----------------------------------------------------------------------------------------------------------
 
 
 def chao1(counts: Sequence[int]) -> Finding:
@@ -67,53 +61,3 @@ def first_appearances(names: Sequence[str]) -> np.ndarray:
     """
     _, first = np.unique(np.asarray(names, dtype=str), return_index=True)
     return np.cumsum(np.bincount(first, minlength=len(names)))
-
-
-# ---- two lists -------------------------------------------------------------------------------------------------------
-
-
-def chapman(n1: int, n2: int, m: int) -> Finding:
-    """Total number estimated from two lists of `n1` and `n2` with `m` in both, 95 % log-normal interval.
-
-    Chapman 1951; variance of Seber 1970 (doi 10.2307/2529040), interval of Chao 1987 (doi 10.2307/2531532). Assumes a
-    closed period and lists that draw from the same attacks independently: lists that copy each other, or that both
-    have what is easily seen, make it a lower bound. Where all of one list is in the other the variance is 0 and there
-    is no interval: see `total_limits`.
-
-    >>> chapman(28, 20, 13).sentence()
-    'total 42.5 (95 % interval 37.4 to 58), n = 35'
-    """
-    union, total = n1 + n2 - m, (n1 + 1) * (n2 + 1) / (m + 1) - 1
-    variance = (n1 + 1) * (n2 + 1) * (n1 - m) * (n2 - m) / ((m + 1) ** 2 * (m + 2))
-    cells, reason = with_unseen(union, total - union, variance), ""
-    if not variance:
-        cells, reason = {"estimate": total}, "all of one list is in the other: no variance, no interval"
-    petersen = f"Lincoln–Petersen {number(n1 * n2 / m if m else np.inf)}"
-    notes = (f"{n1} and {n2} in the lists, {m} in both", petersen, f"standard error {number(variance**0.5)}")
-    return Finding("total", "two-list estimate of Chapman, log-normal interval", n=union, notes=notes, reason=reason,
-                   **cells)  # fmt: skip
-
-
-def overlap_p(n1: int, n2: int, m: Any, total: Any) -> tuple[np.ndarray, np.ndarray]:
-    """P(overlap <= m), P(overlap >= m) of independent lists of `n1` and `n2` among `total`: hypergeometric, broadcast.
-
-    For fewer than the lists hold together the first is 0; the second is then that of the fewest possible.
-
-    >>> [round(float(p), 4) for p in overlap_p(18, 9, 9, 39)]
-    [1.0, 0.0002]
-    """
-    most, seen = np.maximum(total, max(n1, n2)), np.maximum(total, n1 + n2 - np.asarray(m))
-    few = np.where(most > total, 0.0, hypergeom.cdf(m, most, n1, n2))
-    return few, hypergeom.sf(np.asarray(m) - 1, seen, n1, n2)
-
-
-def total_limits(n1: int, n2: int, m: int, tail: float = 0.05) -> tuple[float, float]:
-    """Exact limits of the total, each with `tail` beyond it, from the law of the overlap; the upper may be infinite.
-
-    >>> total_limits(18, 9, 9)
-    (18.0, 23.0)
-    """
-    totals = range(n1 + n2 - m, 100 * (n1 + n2))
-    first = bisect_left(totals, True, key=lambda total: overlap_p(n1, n2, m, total)[0] > tail)
-    over = bisect_left(totals, True, key=lambda total: overlap_p(n1, n2, m, total)[1] <= tail)
-    return float(totals[first]), float(totals[over - 1]) if over < len(totals) else np.inf

@@ -11,9 +11,8 @@ from reference_cases import differences, reference
 from worlds import YEAR, coverage_row, event_rows, steady_days, write
 
 from analysis_lib import Population, Window, evaluate, load_tables
-from analysis_lib.completeness import bands, contrast, incidents_of, link
+from analysis_lib.completeness import bands, chapman, contrast, incidents_of, link, overlap_p, total_limits
 from analysis_lib.errors import InputMissing
-from analysis_lib.richness import chapman, overlap_p, total_limits
 
 CASES = {name: case for name, case in reference("richness_recapture").items() if "chapman" in name}
 IRAQ = Population(theatres=("iraq",))

@@ -8,9 +8,8 @@ import pytest
 from worlds import YEAR, event_rows, steady_days, write
 
 from analysis_lib import Window, evaluate, load_tables
-from analysis_lib.completeness import ONE_SIDED, take_sample
+from analysis_lib.completeness import ONE_SIDED, overlap_p, take_sample
 from analysis_lib.errors import BadInput, InputMissing
-from analysis_lib.richness import overlap_p
 
 
 @pytest.fixture(scope="module")
