@@ -13,7 +13,7 @@ from matplotlib.pyplot import Axes
 from scipy.stats import binom
 
 from analysis_lib.answers import Sample, matched_days
-from analysis_lib.coding import toll
+from analysis_lib.outcomes import toll
 from analysis_lib.coordination import SAMPLED, pairs
 from analysis_lib.figures import LOOKS, STYLE, add_up, intervals, lines, need, note, picture, shade
 from analysis_lib.finding import number, percent

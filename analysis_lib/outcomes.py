@@ -1,38 +1,55 @@
-"""Shares of attacks with an outcome: the sample, its tests, the designs of one share and of two."""
+"""Shares of attacks with an outcome: what an outcome word means, the sample, the designs of one share and of two."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from analysis_lib import shares
 from analysis_lib.claims import Rule, Spec
-from analysis_lib.coding import OF_CASUALTIES, OF_CLAIMS, coded, toll
-from analysis_lib.design import Design, Null
-from analysis_lib.errors import BadInput, InputMissing
+from analysis_lib.design import Design, Null, Test
+from analysis_lib.errors import BadInput, InputMissing, unknown
+from analysis_lib.events import DEFINED
 from analysis_lib.finding import Finding, number, percent
 from analysis_lib.rates import mid_p
 from analysis_lib.richness import chao1, coverage
 from analysis_lib.sensitivity import REACH
 from analysis_lib.series import exposure, filters, select
+from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from analysis_lib.sources.bundled import Tables
-
+OUTCOMES = DEFINED["outcomes"]  # the words and their meaning stand in data/tables.yml
 SETTLED = timedelta(30)  # after so long an attack without a claim counts as unclaimed
 TESTS = {"share": shares.share, "share_difference": shares.share_difference}
 ROOM = 0.15  # the smallest difference of shares of interest
-LEFT_OUT = (np.nan, np.nan)
-# what unknown outcomes of the population and of the comparison are at the lowest and at the highest estimate
-BOUNDS = {"share": ((0, 0), (1, 1)), "share_difference": ((0, 1), (1, 0))}
+
+
+def coded(events: pd.DataFrame, word: str | None, settled: date | None = None) -> pd.DataFrame:
+    """The rows that an outcome concerns, with a column `outcome`: 1 yes, 0 no, ½ unknown.
+
+    Outcomes that rest on claims are unknown for attacks after the day `settled`: a claim may still come. Raises
+    BadInput for an unknown word.
+    """
+    if word not in OUTCOMES:
+        raise unknown("outcome", str(word), OUTCOMES, "set outcome to one of them")
+    told = OUTCOMES[word]
+    known = events.astype(dict.fromkeys(("killed", "wounded", "us_killed", "us_wounded"), float))
+    met = {key: known.eval(told[key], engine="python") for key in ("has", "lacks", "of") if key in told}
+    late = events["date"] > np.datetime64(settled if settled and told.get("about") == "claims" else "NaT", "D")
+    rows = events.assign(outcome=np.select([late, met.get("lacks", ~met["has"]), met["has"]], [0.5, 0.0, 1.0], 0.5))
+    return rows[met["of"]] if "of" in met else rows
+
+
+def toll(rows: pd.DataFrame) -> pd.Series:
+    """Killed and wounded of each attack of which either number is known, by event_id; a blank counts as none."""
+    return rows.set_index("event_id")[["killed", "wounded"]].sum(axis=1, min_count=1).dropna()
+
+
+# ---- the sample ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -65,11 +82,11 @@ class Sample:
         """Columns of the rows with a known outcome, shape (n,) each."""
         return [self.known[name].to_numpy() for name in names]
 
-    def counts(self, fill: tuple[float, float] = LEFT_OUT) -> tuple[int, ...]:
+    def counts(self, fill: tuple[float, float] = (np.nan, np.nan)) -> tuple[int, ...]:
         """x, n of each group: attacks with the outcome, and attacks; unknown outcomes as in `fill` (nan: left out)."""
-        groups = (self.rows.loc[self.rows["first"] == first, "outcome"] for first in (True, False)[: self.groups])
-        filled = (group.fillna(value) for group, value in zip(groups, fill, strict=False))
-        return tuple(int(number) for group in filled for number in (group.sum(), group.count()))
+        known = self.rows["outcome"].where(self.rows["outcome"].notna(), np.where(self.rows["first"], *fill))
+        groups = (known[self.rows["first"] == first] for first in (True, False)[: self.groups])
+        return tuple(int(number) for group in groups for number in (group.sum(), group.count()))
 
 
 def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample:
@@ -80,15 +97,12 @@ def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample
     any of its attacks has it. Raises InputMissing for a frame that is not yet observed and where no outcome is known,
     BadInput where outcome, threshold or second population are missing, and where no attack passes.
     """
-    import pandas as pd
-
-    known, frame = tables.as_of(as_of), spec.frame.until(as_of)
+    known, frame, parts = tables.as_of(as_of), spec.frame.until(as_of), []
     needs = "against" if spec.test == "share_difference" else "threshold"
     if frame is None:
         raise InputMissing(f"not yet observed: the frame starts on {spec.frame_start}, after {as_of}")
     if getattr(spec, needs) is None:
         raise BadInput(f"test {spec.test}: no {needs} given; allowed: one; set {needs}")
-    parts = []
     for group in (spec, spec.against) if needs == "against" else (spec,):
         rows = select(known.events, group.model_copy(update={"unit": "attack"}))
         rows = coded(rows[frame.mask(rows["date"].to_numpy())], spec.outcome, as_of and as_of - SETTLED)
@@ -109,16 +123,16 @@ def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample
 # ---- tests: (sample, spec, rule, seed) → Finding ---------------------------------------------------------------------
 
 
-def null_of(spec: Spec, rule: Rule) -> tuple[Any, ...]:
+def null_of(spec: Spec, rule: Rule) -> tuple[float | str, ...]:
     """The share tested against, if one is, and the side: for equivalence the margin, to be stayed below."""
-    if spec.test == "share_difference":
-        if rule.form == "equivalence":
-            raise BadInput("test share_difference under a rule of equivalence; allowed: share; set test=share")
-        return (rule.direction,)
-    return (spec.threshold + rule.sesoi, "less") if rule.form == "equivalence" else (spec.threshold, rule.direction)
+    if spec.test == "share":
+        return (spec.threshold + rule.sesoi, "less") if rule.form == "equivalence" else (spec.threshold, rule.direction)
+    if rule.form == "equivalence":
+        raise BadInput("test share_difference under a rule of equivalence; allowed: share; set test=share")
+    return (rule.direction,)
 
 
-def _primary(sample: Sample, spec: Spec, rule: Rule, seed: int, fill: tuple[float, float] = LEFT_OUT) -> Finding:
+def _primary(sample: Sample, spec: Spec, rule: Rule, seed: int, fill=(np.nan, np.nan)) -> Finding:
     counts = sample.counts(fill)
     found = TESTS[spec.test](*counts, *null_of(spec, rule), rule.claimed_effect, rule.alpha)
     told = " beside ".join(f"{x} of {n} attacks" for x, n in zip(counts[::2], counts[1::2], strict=True))
@@ -129,53 +143,43 @@ def _primary(sample: Sample, spec: Spec, rule: Rule, seed: int, fill: tuple[floa
 def _ends(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     """The primary with every unknown outcome so that the estimate is lowest, then highest; none where all are known."""
     left = int(sample.rows["outcome"].isna().sum())
-    words = zip(BOUNDS[spec.test], (("at_least", "lowest"), ("at_most", "highest")), strict=True)
+    ends = (("at_least", "lowest", (0, 1)), ("at_most", "highest", (1, 0))) if left else ()
     return [replace(_primary(sample, spec, rule, seed, fill), quantity=f"{spec.test}_{name}", role="band_end",
                     method=f"{left} unknown outcomes counted so that the estimate is {word}")
-            for fill, (name, word) in words if left]  # fmt: skip
+            for name, word, fill in ends]  # fmt: skip
 
 
-def _days(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    return shares.day_clusters(*sample.columns("outcome", "date"), *null_of(spec, rule))
+def _of(method: Test, *columns: str, **words: str) -> Test:
+    """A test of the known outcomes by a function of `shares` that takes these columns."""
+    return lambda sample, spec, rule, seed: method(*sample.columns(*columns), *null_of(spec, rule), **words)
 
 
-def _resampled(clusters: str, sample: Sample, spec: Spec, rule: Rule, seed: int, weights: Any = None) -> Finding:
-    columns = sample.columns("outcome", clusters)
+def _resampled(sample: Sample, spec: Spec, rule: Rule, seed: int, by: str = "date", weights=None) -> Finding:
+    columns = sample.columns("outcome", by)
     return shares.cluster_bootstrap(*columns, *null_of(spec, rule), seed=seed, draws=spec.draws, weights=weights)
 
 
 def _equal_weight(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     """Every site and month of equal weight, months resampled: no busy month and no busy site decides alone."""
     weights = 1 / sample.known.groupby("site_month")["outcome"].transform("size").to_numpy()
-    found = _resampled("month", sample, spec, rule, seed, weights)
+    found = _resampled(sample, spec, rule, seed, "month", weights)
     return replace(found, quantity="stratified", method=f"sites and months of equal weight, {found.method}")
-
-
-def _within(strata: str, sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    words = f"{strata.replace('_', ' and ')}s"
-    return shares.label_permutation(*sample.columns("outcome", "first", strata), *null_of(spec, rule), words)
-
-
-def _over_sites(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    return shares.stratified_odds(*sample.columns("outcome", "first", "location"), *null_of(spec, rule), "sites")
 
 
 def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     """Without any one attack; dates, which hardly enter a share; a rival that the share is held against."""
-    counts, dates = sample.counts(), sample.rows["date"].to_numpy().astype("datetime64[D]")
-    # an attack with the outcome is left out, then one without it, of each group, where there is one
-    left = [(*counts[:i], counts[i] - yes, counts[i + 1] - 1, *counts[i + 2 :])
-            for i in range(0, len(counts), 2)
-            for yes in (1, 0) if 0 < counts[i] + 1 - yes <= counts[i + 1]]  # fmt: skip
+    primary, rows = _primary(sample, spec, rule, seed), sample.rows
+    kinds = sample.known.drop_duplicates(["first", "outcome"]).index  # leaving out another of a kind gives the same
+    left = [replace(sample, rows=rows.drop(row)).counts() for row in kinds]
     p = [TESTS[spec.test](*c, *null_of(spec, rule)).p_value if all(c[1::2]) else 1.0 for c in left]
-    reach = sample.rows["date_precision"].map(REACH).to_numpy()
-    edge = int((~sample.frame.mask(dates - reach) | ~sample.frame.mask(dates + reach)).sum())
-    cells = {"alternative": null_of(spec, rule)[-1], "n": sum(counts[1::2])}
+    reach = pd.to_timedelta(rows["date_precision"].map(REACH), unit="D")
+    edge = int((~(sample.frame.mask(rows["date"] - reach) & sample.frame.mask(rows["date"] + reach))).sum())
+    cells = {"alternative": primary.alternative, "n": primary.n}
     return [
         Finding("leave_one_out", "primary p without each attack in turn, the largest", role="leave_one_out",
                 p_value=max(p), notes=(f"the smallest is {min(p):.3g}",), **cells),
         Finding("date_shift", "the primary p: dates enter a share only at the edges of the frame", role="date_shift",
-                p_value=_primary(sample, spec, rule, seed).p_value, **cells,
+                p_value=primary.p_value, **cells,
                 notes=(f"{edge} attacks may lie outside the frame by the precision of their date",)),
         *_rivals(sample, spec, rule),
     ]  # fmt: skip
@@ -192,34 +196,29 @@ def _rivals(sample: Sample, spec: Spec, rule: Rule) -> list[Finding]:
         reason = "" if sample.listed <= 1 - ROOM else "no share can exceed that of the list by enough to matter"
     else:
         return []
-    if reason or not against:
-        return [Finding("rival", method, role="rival", alternative=side, n=len(known), reason=reason)]
-    found = shares.share(int(known["outcome"].sum()), len(known), *against, side)
+    found = Finding("rival", method, role="rival", alternative=side, n=len(known), reason=reason)
+    if against and not reason:
+        found = shares.share(int(known["outcome"].sum()), len(known), *against, side)
     return [replace(found, quantity="rival", role="rival", method=method)]
 
 
 def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     """Shown, not counted: other intervals and p, the rule of three, names behind the claims, the tail of the toll."""
-    (x, n, *other), names = sample.counts(), Counter()
-    found = [_wilson("wilson", x, n, "attacks of the population")]
+    (x, n, *other), about = sample.counts(), OUTCOMES[spec.outcome].get("about")
+    found = [shares.wilson(x, n, "wilson", "attacks of the population")]
     if other:
-        site_months = replace(_within("site_month", sample, spec, rule, seed), quantity="site_month_permutation")
-        found += [_wilson("wilson_comparison", *other, "attacks of the comparison"), site_months]
+        exchanged = _of(shares.label_permutation, "outcome", "first", "site_month", within="site and months")
+        found.append(shares.wilson(*other, "wilson_comparison", "attacks of the comparison"))
+        found.append(replace(exchanged(sample, spec, rule, seed), quantity="site_month_permutation"))
     else:
         against, side = null_of(spec, rule)
         p = float(shares.one_of(*mid_p(x, n, against), side))
         found += [Finding("mid_p", "exact binomial test, mid-p", p_value=p, alternative=side, null_value=against, n=n)]
     if x == 0:
         found += [Finding("rule_of_three", "3 / n: about the upper limit after none of n", estimate=3 / n, n=n)]
-    if spec.outcome in OF_CLAIMS:
-        names.update(name for cell in sample.rows["claimed_by"] if cell for name in cell.split(";"))
-    found += [chao1([*names.values()]), coverage([*names.values()])] if names else []
-    return [*found, *(_tail(sample.rows) if spec.outcome in OF_CASUALTIES else ())]
-
-
-def _wilson(quantity: str, x: int, n: int, what: str) -> Finding:
-    low, high = shares.wilson(x, n)
-    return Finding(quantity, f"share of {what}, Wilson interval", estimate=x / n, low=low, high=high, n=n)
+    names = sample.rows["claimed_by"].str.split(";").explode().replace("", None).value_counts().tolist()
+    found += [chao1(names), coverage(names)] if names and about == "claims" else []
+    return [*found, *(_tail(sample.rows) if about == "casualties" else ())]
 
 
 def _tail(rows: pd.DataFrame) -> list[Finding]:
@@ -230,8 +229,9 @@ def _tail(rows: pd.DataFrame) -> list[Finding]:
     note = f"{hurt.max()} of {hurt.sum()} in {hurt.idxmax()}; median {hurt.median():g}"
     worst = Finding("largest_of_total", "killed and wounded in the worst attack over those in all", n=hurt.size,
                     estimate=float(hurt.max() / hurt.sum()), notes=(note,))  # fmt: skip
-    heavy = [(least, int((hurt >= least).sum())) for least in (1, 5, 20)]
-    return [*(_wilson(f"toll_{k}_or_more", x, hurt.size, f"attacks with {k} or more hurt") for k, x in heavy), worst]
+    heavy = [shares.wilson(int((hurt >= k).sum()), hurt.size, f"toll_{k}_or_more", f"attacks with {k} or more hurt")
+             for k in (1, 5, 20)]  # fmt: skip
+    return [*heavy, worst]
 
 
 def _null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null:
@@ -252,19 +252,19 @@ def _power(sample: Sample, spec: Spec, rule: Rule, effects: np.ndarray) -> np.nd
 
 
 _ONE = {
-    "jeffreys": lambda sample, spec, rule, seed: shares.jeffreys(*sample.counts(), *null_of(spec, rule)),
-    "day_clusters": _days,
-    "cluster_bootstrap": partial(_resampled, "date"),
+    "jeffreys": lambda sample, spec, rule, _: shares.jeffreys(*sample.counts(), *null_of(spec, rule)),
+    "day_clusters": _of(shares.day_clusters, "outcome", "date"),
+    "cluster_bootstrap": _resampled,
     "stratified": _equal_weight,
 }
 _TWO = {
-    "newcombe": lambda sample, spec, rule, seed: shares.newcombe(*sample.counts(), *null_of(spec, rule)),
-    "stratified": _over_sites,
-    "weapon_permutation": partial(_within, "month"),
+    "newcombe": lambda sample, spec, rule, _: shares.newcombe(*sample.counts(), *null_of(spec, rule)),
+    "stratified": _of(shares.stratified_odds, "outcome", "first", "location", within="sites"),
+    "weapon_permutation": _of(shares.label_permutation, "outcome", "first", "month", within="months"),
 }
 DESIGNS = {
-    "share": Design(take_sample, _primary, _days, _ONE, _sensitivity, _shown, _null, _power, _ends),
-    "share_difference": Design(
-        take_sample, _primary, partial(_within, "month"), _TWO, _sensitivity, _shown, _null, _power, _ends
-    ),
-}
+    name: Design(take_sample, _primary, tests[randomised], tests, _sensitivity, _shown, _null, _power, _ends)
+    for name, tests, randomised in (
+        ("share", _ONE, "day_clusters"), ("share_difference", _TWO, "weapon_permutation")
+    )
+}  # fmt: skip

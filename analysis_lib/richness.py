@@ -1,13 +1,21 @@
-"""How many names there are beyond those that were seen: a lower bound, the coverage, the curve of first appearances."""
+"""How many there are beyond those seen: their interval; the names behind claims, their coverage, first appearances."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, log, sqrt
 
 import numpy as np
 
 from analysis_lib.finding import Finding
+
+
+def with_unseen(seen: int, unseen: float, variance: float) -> dict[str, float]:
+    """Estimate and 95 % log-normal interval of `seen` + `unseen`, which ends above what was seen: cells of a finding.
+
+    `variance` is that of `unseen`. Chao 1987, doi 10.2307/2531532.
+    """
+    factor = np.exp(1.96 * np.sqrt(np.log(1 + variance / unseen**2))) if unseen else 1.0
+    return {"estimate": seen + unseen, "low": seen + unseen / factor, "high": seen + unseen * factor}
 
 
 def chao1(counts: Sequence[int]) -> Finding:
@@ -21,16 +29,13 @@ def chao1(counts: Sequence[int]) -> Finding:
     >>> chao1([5, 3, 2, 2, 1, 1, 1]).estimate
     8.0
     """
-    seen, n = len(counts), int(sum(counts))
-    once, twice = (sum(c == k for c in counts) for k in (1, 2))
+    seen, (once, twice) = len(counts), np.bincount(counts, minlength=3)[1:3].tolist()
     more = once * (once - 1) / (2 * (twice + 1))
     spread = once * (2 * once - 1) ** 2 / (4 * (twice + 1) ** 2)
     last = once**2 * twice * (once - 1) ** 2 / (4 * (twice + 1) ** 4) if twice else -(once**4) / 4 / max(seen + more, 1)
-    variance = more + spread + last
-    factor = exp(1.96 * sqrt(log(1 + variance / more**2))) if more else 1.0
-    return Finding("names_at_least", "Chao1, bias-corrected, log-normal interval: a lower bound", n=n,
-                   estimate=seen + more, low=seen + more / factor, high=seen + more * factor,
-                   notes=(f"{seen} names seen, {once} of them once, {twice} twice",))  # fmt: skip
+    return Finding("names_at_least", "Chao1, bias-corrected, log-normal interval: a lower bound", n=int(sum(counts)),
+                   notes=(f"{seen} names seen, {once} of them once, {twice} twice",),
+                   **with_unseen(seen, more, more + spread + last))  # fmt: skip
 
 
 def coverage(counts: Sequence[int]) -> Finding:
@@ -41,8 +46,7 @@ def coverage(counts: Sequence[int]) -> Finding:
     >>> coverage([5, 3, 2, 2, 1, 1, 1]).estimate
     0.8
     """
-    n = int(sum(counts))
-    once, twice = (sum(c == k for c in counts) for k in (1, 2))
+    n, (once, twice) = int(sum(counts)), np.bincount(counts, minlength=3)[1:3].tolist()
     later = (n - 1) * (once if twice else max(once - 1, 0))
     form = 1 - once / n * later / (later + 2 * max(twice, 1)) if later else 1.0
     return Finding("coverage", "Good–Turing coverage: chance that the next claim bears a name seen before", n=n,

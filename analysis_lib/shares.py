@@ -8,12 +8,13 @@ from functools import partial, reduce
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, ndtr
+from scipy.stats import binom, binomtest, hypergeom
 
 from analysis_lib.finding import Alternative, Finding
 
-EXACT = "exact binomial test, Clopper–Pearson interval"
-FISHER = "Fisher's exact test, Newcombe's interval"
+Array = np.ndarray
 
 
 def one_of(less, greater, alternative: Alternative):
@@ -27,7 +28,7 @@ def both_tails(less: float, greater: float, alternative: Alternative) -> dict[st
     return {"p_value": p, "p_two_sided": two, "alternative": alternative}
 
 
-def tails(law: np.ndarray, alternative: Alternative) -> np.ndarray:
+def tails(law: Array, alternative: Alternative) -> Array:
     """The exact p of every count k = 0, 1, …, from its law under H0 (probability of k along the first axis).
 
     >>> tails(np.array([0.25, 0.5, 0.25]), "less")
@@ -36,7 +37,7 @@ def tails(law: np.ndarray, alternative: Alternative) -> np.ndarray:
     return np.minimum(1.0, one_of(law.cumsum(axis=0), law[::-1].cumsum(axis=0)[::-1], alternative))
 
 
-def exact_null(law: np.ndarray, observed: int, alternative: Alternative, **cells) -> Finding:
+def exact_null(law: Array, observed: int, alternative: Alternative, **cells) -> Finding:
     """A count beside its law under H0; `cells` name the quantity, the method and n."""
     p, two = (tails(law, side) for side in (alternative, "two-sided"))
     return Finding(estimate=float(observed), p_value=float(p[observed]), p_two_sided=float(two[observed]),
@@ -44,7 +45,7 @@ def exact_null(law: np.ndarray, observed: int, alternative: Alternative, **cells
                    null_value=float(law @ np.arange(law.size)), **cells)  # fmt: skip
 
 
-def summed(laws: Iterable[np.ndarray]) -> np.ndarray:
+def summed(laws: Iterable[Array]) -> Array:
     """The law of a sum of independent counts, from the law of each."""
     return reduce(np.convolve, laws, np.ones(1))
 
@@ -60,9 +61,7 @@ def powered(found: Finding, power: Callable, far: float, claimed: float | None) 
 # ---- one share -------------------------------------------------------------------------------------------------------
 
 
-def share(
-    x: int, n: int, against: float, alternative: Alternative = "greater", claimed: float | None = None, alpha=0.05
-) -> Finding:
+def share(x: int, n: int, against: float, alternative: Alternative = "greater", claimed=None, alpha=0.05) -> Finding:
     """A share `x` of `n` (not 0) beside the share `against`, by the exact binomial test, with its power at `claimed`.
 
     H0: the true share is `against`. Clopper and Pearson 1934, doi 10.1093/biomet/26.4.404. Misleads where attacks come
@@ -72,34 +71,30 @@ def share(
     >>> share(3, 20, 0.1, "less").sentence()
     'share 0.15 (95 % interval 0.0321 to 0.379), p = 0.867, n = 20'
     """
-    from scipy.stats import binom, binomtest
-
     law = binom.pmf(np.arange(n + 1), n, against)
     (low, high), (limit_low, limit_high) = (binomtest(x, n).proportion_ci(level) for level in (0.95, 0.90))
-    found = replace(exact_null(law, x, alternative, quantity="share", method=EXACT, n=n), estimate=x / n, low=low,
-                    high=high, limit_low=limit_low, limit_high=limit_high, null_value=against)  # fmt: skip
+    names = {"quantity": "share", "method": "exact binomial test, Clopper–Pearson interval"}
+    found = replace(exact_null(law, x, alternative, n=n, **names), estimate=x / n, low=low, high=high,
+                    limit_low=limit_low, limit_high=limit_high, null_value=against)  # fmt: skip
     power = partial(share_power, n, against, alternative, alpha)
     return powered(found, power, float(alternative == "greater"), claimed)
 
 
-def share_power(n: int, against: float, alternative: Alternative, alpha: float, truth) -> np.ndarray:
+def share_power(n: int, against: float, alternative: Alternative, alpha: float, truth) -> Array:
     """Probability that the exact test gives p <= alpha at each true share, all outcomes enumerated: shape as `truth`.
 
     >>> share_power(69, 0.5, "greater", 0.05, [0.65]).round(2)
     array([0.8])
     """
-    from scipy.stats import binom
-
     x = np.arange(n + 1)[:, None]
     rejected = tails(binom.pmf(x[:, 0], n, against), alternative) <= alpha
     return rejected @ binom.pmf(x, n, np.clip(truth, 0, 1))
 
 
-def wilson(x: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927, doi 10.1080/01621459.1927.10502953), without continuity correction."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    return proportion_confint(x, n, method="wilson")
+def wilson(x: int, n: int, quantity: str = "wilson", what: str = "attacks") -> Finding:
+    """A share with its 95 % interval of Wilson (1927, doi 10.1080/01621459.1927.10502953), no continuity correction."""
+    low, high = binomtest(x, n).proportion_ci(method="wilson")
+    return Finding(quantity, f"share of {what}, Wilson interval", estimate=x / n, low=low, high=high, n=n)
 
 
 def jeffreys(x: int, n: int, against: float, alternative: Alternative) -> Finding:
@@ -115,13 +110,13 @@ def jeffreys(x: int, n: int, against: float, alternative: Alternative) -> Findin
                    p_value=float(one_of(1 - below, below, alternative)), alternative=alternative)  # fmt: skip
 
 
-def cluster_law(clusters: np.ndarray, against: float) -> np.ndarray:
+def cluster_law(clusters: Array, against: float) -> Array:
     """Law of the number of attacks with the outcome when all attacks of a cluster share one: see `day_clusters`."""
-    _, sizes = np.unique(clusters, return_counts=True)
+    sizes = np.unique(clusters, return_counts=True)[1]
     return summed(np.concatenate([[1 - against], np.zeros(size - 1), [against]]) for size in sizes)
 
 
-def day_clusters(outcome: np.ndarray, days: np.ndarray, against: float, alternative: Alternative) -> Finding:
+def day_clusters(outcome: Array, days: Array, against: float, alternative: Alternative) -> Finding:
     """The number of attacks with the outcome, when days are drawn and not attacks: the exact law, no draws.
 
     `outcome` (0 or 1) and `days` have shape (n,). H0: each day has the outcome with probability `against`, for all its
@@ -137,23 +132,21 @@ def day_clusters(outcome: np.ndarray, days: np.ndarray, against: float, alternat
 
 
 def cluster_bootstrap(
-    outcome: np.ndarray, clusters: np.ndarray, against: float, alternative: Alternative, *, seed: int, draws: int,
-    weights: np.ndarray | None = None,
-) -> Finding:  # fmt: skip
+    outcome: Array, clusters: Array, against: float, alternative: Alternative, *, seed: int, draws: int, weights=None
+) -> Finding:
     """The share, `weights` given or equal, with whole clusters resampled: percentile interval and p.
 
     `outcome`, `clusters`, `weights` have shape (n,). H0: the share is `against`; p is the part of the resampled shares
     on the other side, add-one. Misleads with fewer than about 20 clusters, and says nothing (no p) where every
     attack has the same outcome.
     """
-    names, place = np.unique(clusters, return_inverse=True)
-    size = np.bincount(place, weights)
-    yes = np.bincount(place, outcome * (1 if weights is None else weights))
-    found = Finding("cluster_bootstrap", f"{names.size} clusters resampled, percentiles", alternative=alternative,
-                    estimate=float(yes.sum() / size.sum()), null_value=against, n=names.size)  # fmt: skip
-    if names.size < 2 or np.ptp(outcome) == 0:
+    place = np.unique(clusters, return_inverse=True)[1]
+    size, yes = (np.bincount(place, w) for w in (weights, outcome if weights is None else outcome * weights))
+    found = Finding("cluster_bootstrap", f"{size.size} clusters resampled, percentiles", alternative=alternative,
+                    estimate=float(yes.sum() / size.sum()), null_value=against, n=size.size)  # fmt: skip
+    if size.size < 2 or np.ptp(outcome) == 0:
         return replace(found, reason="the outcomes do not vary: a bootstrap cannot judge them")
-    picks = np.random.default_rng(seed).multinomial(names.size, np.full(names.size, 1 / names.size), size=draws)
+    picks = np.random.default_rng(seed).multinomial(size.size, np.full(size.size, 1 / size.size), size=draws)
     shares = picks @ yes / (picks @ size)
     p = one_of(*((1 + (s * shares >= s * against).sum()) / (draws + 1) for s in (1, -1)), alternative)
     low, high = np.quantile(shares, [0.025, 0.975])
@@ -163,18 +156,14 @@ def cluster_bootstrap(
 # ---- two shares ------------------------------------------------------------------------------------------------------
 
 
-def label_law(outcome: np.ndarray, first: np.ndarray, strata: np.ndarray) -> np.ndarray:
+def label_law(outcome: Array, first: Array, strata: Array) -> Array:
     """Law of the number of first-group attacks with the outcome when labels are exchanged within strata: exact."""
-    from scipy.stats import hypergeom
-
     _, place, n = np.unique(strata, return_inverse=True, return_counts=True)
     sizes = (np.bincount(place, w).astype(int) for w in (outcome, first))
     return summed(hypergeom.pmf(np.arange(n1 + 1), n, k, n1) for n, k, n1 in zip(n, *sizes, strict=True))
 
 
-def label_permutation(
-    outcome: np.ndarray, first: np.ndarray, strata: np.ndarray, alternative: Alternative, within: str
-) -> Finding:
+def label_permutation(outcome: Array, first: Array, strata: Array, alternative: Alternative, within: str) -> Finding:
     """How many attacks of the first group have the outcome, beside every exchange of group labels within strata.
 
     `outcome` (0 or 1), `first` (bool) and `strata` have shape (n,). H0: within a stratum the label says nothing about
@@ -190,7 +179,6 @@ def newcombe(x1: int, n1: int, x0: int, n0: int, alternative: Alternative) -> Fi
 
     Misleads as every comparison of two binomials does: attacks count as independent, months and sites as alike.
     """
-    from scipy.optimize import brentq
     from statsmodels.stats.proportion import confint_proportions_2indep
 
     limits = partial(confint_proportions_2indep, x1, n1, x0, n0, method="newcomb", compare="diff")
@@ -217,18 +205,17 @@ def share_difference(
     >>> share_difference(9, 10, 3, 10).sentence()
     'share difference 0.6 (95 % interval 0.171 to 0.809), p = 0.00988, n = 20'
     """
+    names = {"quantity": "share_difference", "method": "Fisher's exact test, Newcombe's interval", "n": n1 + n0}
     if not n1 or not n0:
-        reason = "one of the two groups is empty"
-        return Finding("share_difference", FISHER, alternative=alternative, null_value=0.0, n=n1 + n0, reason=reason)
-    outcome, first = (np.repeat(v, [x1, n1 - x1, x0, n0 - x0]) for v in ([1, 0, 1, 0], [True, True, False, False]))
-    fisher = label_permutation(outcome, first, np.zeros(n1 + n0), alternative, "the frame")
-    cells = {name: getattr(fisher, name) for name in ("p_value", "p_two_sided", "attainable_p")}
-    found = replace(newcombe(x1, n1, x0, n0, alternative), quantity="share_difference", method=FISHER, **cells)
+        return Finding(**names, alternative=alternative, null_value=0.0, reason="one of the two groups is empty")
+    fisher = exact_null(hypergeom.pmf(np.arange(n1 + 1), n1 + n0, x1 + x0, n1), x1, alternative, **names)
+    cells = {name: getattr(fisher, name) for name in (*names, "p_value", "p_two_sided", "attainable_p")}
     power = partial(difference_power, n1, n0, x0 / n0, alternative, alpha)
+    found = replace(newcombe(x1, n1, x0, n0, alternative), **cells)
     return powered(found, power, (alternative == "greater") - x0 / n0, claimed)
 
 
-def difference_power(n1: int, n0: int, base: float, alternative: Alternative, alpha: float, gaps) -> np.ndarray:
+def difference_power(n1: int, n0: int, base: float, alternative: Alternative, alpha: float, gaps) -> Array:
     """Power of Fisher's test when the second share is `base` and the first exceeds it by each of `gaps`.
 
     All outcomes are enumerated; a first share beyond 0 or 1 is cut there.
@@ -236,17 +223,13 @@ def difference_power(n1: int, n0: int, base: float, alternative: Alternative, al
     >>> difference_power(20, 60, 0.1, "greater", 0.05, [0.2]).round(2)
     array([0.54])
     """
-    from scipy.stats import binom, hypergeom
-
     x1, x0 = np.arange(n1 + 1)[:, None], np.arange(n0 + 1)
     law = hypergeom.pmf(x1, n1 + n0, np.arange(n1 + n0 + 1), n1)  # of x1, for each total
     rejected = tails(law, alternative)[x1, x1 + x0] <= alpha
     return rejected @ binom.pmf(x0, n0, base) @ binom.pmf(x1, n1, np.clip(base + np.asarray(gaps), 0, 1))
 
 
-def stratified_odds(
-    outcome: np.ndarray, first: np.ndarray, strata: np.ndarray, alternative: Alternative, within: str
-) -> Finding:
+def stratified_odds(outcome: Array, first: Array, strata: Array, alternative: Alternative, within: str) -> Finding:
     """Common odds ratio over strata (Mantel–Haenszel) with the test of Cochran, Mantel and Haenszel, one-sided.
 
     H0: in no stratum does the outcome depend on the group; no continuity correction, p from the signed root. Strata
@@ -257,7 +240,7 @@ def stratified_odds(
     names, place = np.unique(strata, return_inverse=True)
     counts = np.zeros((2, 2, names.size))
     np.add.at(counts, (1 - first.astype(int), 1 - outcome.astype(int), place), 1)
-    counts = counts[:, :, (counts.sum(axis=0) > 0).all(axis=0) & (counts.sum(axis=1) > 0).all(axis=0)]
+    counts = counts[:, :, (counts.sum(axis=0).min(axis=0) > 0) & (counts.sum(axis=1).min(axis=0) > 0)]
     method = f"Cochran–Mantel–Haenszel odds ratio over {counts.shape[2]} of {names.size} {within}"
     found = Finding("stratified", method, alternative=alternative, n=int(counts.sum()))
     if not counts.size:

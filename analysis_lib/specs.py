@@ -4,14 +4,14 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from analysis_lib import coordination, counting, distraction, escalation, onsets, outcomes, pauses, responses
+from analysis_lib import completeness, coordination, distraction, escalation, onsets, outcomes, pauses, responses
 from analysis_lib.claims import SEED, Rule, Spec
 from analysis_lib.design import Design
 from analysis_lib.errors import unknown
 from analysis_lib.finding import Finding
 from analysis_lib.sources.bundled import Tables
 
-FAMILIES = (pauses, escalation, counting, outcomes, coordination, onsets, responses, distraction)
+FAMILIES = (pauses, escalation, completeness, outcomes, coordination, onsets, responses, distraction)
 DESIGNS: dict[str, Design] = {word: design for family in FAMILIES for word, design in family.DESIGNS.items()}
 
 

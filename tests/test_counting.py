@@ -8,8 +8,7 @@ import pytest
 from worlds import YEAR, event_rows, steady_days, write
 
 from analysis_lib import Window, evaluate, load_tables
-from analysis_lib.completeness import overlap_p
-from analysis_lib.counting import ONE_SIDED, take_sample
+from analysis_lib.completeness import ONE_SIDED, overlap_p, take_sample
 from analysis_lib.errors import BadInput, InputMissing
 
 

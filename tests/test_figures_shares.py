@@ -10,8 +10,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from analysis_lib import evaluate
-from analysis_lib.coding import toll
 from analysis_lib.figures_families import heavy_tail, names_of_claims, outcomes_over_time, share_intervals
+from analysis_lib.outcomes import toll
 from analysis_lib.tables import event_table
 
 NAMES = ("facade-brands", "drones-deniable", "no-defence", "harassment-not-battle", "october-2023-harmless")

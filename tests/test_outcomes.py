@@ -9,9 +9,8 @@ from worlds import YEAR, event_row, write
 
 from analysis_lib import Finding, evaluate, judge, load_tables
 from analysis_lib.claims import Rule, Spec
-from analysis_lib.coding import coded, toll
 from analysis_lib.errors import BadInput, InputMissing
-from analysis_lib.outcomes import DESIGNS, SETTLED, null_of, take_sample
+from analysis_lib.outcomes import DESIGNS, SETTLED, coded, null_of, take_sample, toll
 from analysis_lib.study import judgement
 
 HURT = {"killed": "0", "wounded": "0"}

@@ -36,10 +36,10 @@ SIDES = ("less", "greater", "two-sided")
 def test_intervals_of_one_share_are_those_of_r(name):
     case = CASES[name]
     x, n = case["data"]["x"], case["data"]["n"]
-    exact, bayes = share(x, n, 0.5), jeffreys(x, n, 0.5, "greater")
+    exact, bayes, score = share(x, n, 0.5), jeffreys(x, n, 0.5, "greater"), wilson(x, n)
     got = {
         "p": exact.estimate, "cp_low": exact.low, "cp_high": exact.high, "jeffreys_low": bayes.low,
-        "jeffreys_high": bayes.high, "wilson_low": wilson(x, n)[0], "wilson_high": wilson(x, n)[1],
+        "jeffreys_high": bayes.high, "wilson_low": score.low, "wilson_high": score.high,
     }  # fmt: skip
     assert len(ONE) == 4
     assert not differences(got, case["expected"], case["tolerance"])
@@ -102,8 +102,8 @@ def test_none_of_six_drones_still_allows_39_percent():
 
 def test_the_sample_sizes_of_the_method_notes():
     assert next(n for n in range(60, 75) if share_power(n, 0.5, "greater", 0.05, [0.65])[0] >= 0.8) == 69
-    low, high = wilson(21, 43)
-    assert (high - low) / 2 == pytest.approx(0.15, abs=0.01)
+    found = wilson(21, 43)
+    assert (found.high - found.low) / 2 == pytest.approx(0.15, abs=0.01)
 
 
 def test_one_sided_power_exceeds_the_two_sided_one_of_the_method_notes():

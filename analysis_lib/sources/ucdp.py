@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.paths import shown
@@ -14,7 +15,6 @@ from analysis_lib.windows import Window
 COLUMNS = ("id", "side_a", "side_b", "country", "date_prec", "date_start")
 COUNTRY = {"iraq": "Iraq", "syria": "Syria"}
 SIDE = {"islamic_state": "IS"}
-EXACT = "1"  # date_prec: the day itself is known
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,10 @@ def load_ged(path: Path, theatres: tuple[str, ...], bloc: str | None) -> Ged:
     doi 10.1177/0022343313484347. Raises InputMissing where there is no file, BadInput where it is not GED or holds no
     country or side of that name.
     """
-    import pandas as pd
-
     if not path.is_file():
-        raise InputMissing(
-            "no Islamic State events are in the data folder: download UCDP GED as CSV from https://ucdp.uu.se/downloads/"
-            f", then `cp GEDEvent.csv DIR/{path.name}` and `claims reproduce isis-distraction --data DIR`"
-        )
+        get = "download UCDP GED as CSV from https://ucdp.uu.se/downloads/, then"
+        run = f"`cp GEDEvent.csv DIR/{path.name}` and `claims reproduce isis-distraction --data DIR`"
+        raise InputMissing(f"no Islamic State events are in the data folder: {get} {run}")
     if bloc not in SIDE or not set(theatres) <= COUNTRY.keys():
         raise BadInput(f"{shown(path)}: got {bloc} in {theatres}; allowed: {[*SIDE]} in {[*COUNTRY]}; mend `against`")
     try:
@@ -52,17 +49,15 @@ def load_ged(path: Path, theatres: tuple[str, ...], bloc: str | None) -> Ged:
     table = table[~table["id"].str.startswith("#")]
     days = pd.to_datetime(table["date_start"].str[:10], format="%Y-%m-%d", errors="coerce")
     here, side = table["country"].isin([COUNTRY[t] for t in theatres]), SIDE[bloc]
-    reasons = {  # the first that applies
+    reasons = {
         "the same id again": table["id"].duplicated(),
         "another country": ~here,
         "another side": (table["side_a"] != side) & (table["side_b"] != side),
-        "the day is not known": (table["date_prec"] != EXACT) | days.isna(),
+        "the day is not known": (table["date_prec"] != "1") | days.isna(),
     }
-    keep, set_aside = np.ones(len(table), dtype=bool), {}
-    for reason, applies in reasons.items():
-        set_aside[reason] = int((keep & applies).sum())
-        keep &= ~applies
-    if not keep.any():
+    first = np.select([*reasons.values()], [*reasons], "")  # the first that applies to each row
+    used, set_aside = days[first == ""], {reason: int((first == reason).sum()) for reason in reasons}
+    if used.empty:
         raise BadInput(f"{shown(path)}: no row of {side} in {theatres} with a known day; set aside: {set_aside}")
     span = Window(days[here].min().date(), days[here].max().date())
-    return Ged(np.sort(days[keep].to_numpy().astype("datetime64[D]")), span, len(table), set_aside)
+    return Ged(np.sort(used.to_numpy().astype("datetime64[D]")), span, len(table), set_aside)
