@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from analysis_lib import hawkes
 from analysis_lib.claims import Rule, Spec
 from analysis_lib.finding import Alternative, Finding
-from analysis_lib.hawkes import DECAYS, ahead, fit
-from analysis_lib.hawkes import FEWEST as FEWEST_EVENTS
 from analysis_lib.placebo import sign_flips
 from analysis_lib.rates import METHOD, rate_ratio
-from analysis_lib.robust import count_family, moment_theta, robust_fit, wald
+from analysis_lib.regression import LIMITS, count_family, moment_theta, robust_fit, wald
 from analysis_lib.series import Series, sum_before
 from analysis_lib.shares import both_tails, one_of
 from analysis_lib.windows import Window
@@ -52,15 +51,14 @@ class Sample:
     window: None = None
 
     @cached_property
-    def pairs(self) -> np.ndarray:
-        """Attacks before and after each response: int (responses, 2)."""
-        counts = np.bincount(self.side + 1, self.series.counts, 2 * len(self.responses) + 1)
-        return counts[1:].astype(int).reshape(-1, 2)
-
-    @cached_property
     def days(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Positions of the days before and after each response."""
         return [tuple(np.flatnonzero(self.side == 2 * i + j) for j in (0, 1)) for i in range(len(self.responses))]
+
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        """Attacks before and after each response: int (responses, 2)."""
+        return np.array([[self.series.counts[days].sum() for days in pair] for pair in self.days])
 
 
 def pooled_ratio(pairs: np.ndarray, alternative: Alternative = "less") -> Finding:
@@ -87,9 +85,9 @@ def pooled_ratio(pairs: np.ndarray, alternative: Alternative = "less") -> Findin
     if min(x0, x1, m - 1) == 0:
         return found
     spread = ((pairs @ [-x1 / x0, 1]) ** 2).sum() * m / (m - 1) / x1**2
-    ends, names = np.array([0.025, 0.975, 0.05, 0.95]), ("low", "high", "limit_low", "limit_high")
+    ends = np.array(list(LIMITS.values()))
     far = max(np.sqrt(spread) * stdtrit(m - 1, ends), np.sqrt(1 / x0 + 1 / x1) * ndtri(ends), key=np.ptp)
-    return replace(found, **dict(zip(names, (found.estimate * np.exp(far)).tolist(), strict=True)))
+    return replace(found, **dict(zip(LIMITS, (found.estimate * np.exp(far)).tolist(), strict=True)))
 
 
 def answer_power(
@@ -146,18 +144,17 @@ def matched_peaks(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     the answer hung on (intent, a casualty to come) is not in the counts.
     """
     null, here, typical, sizes = placebo_shares(sample, seed, spec.draws)
-    method, n = f"beside at most {PEAKS} peaks each with the same history and no response", sizes.size
-    if n < FEWEST or not here.any():
-        reason = f"{n} of {len(sample.responses)} responses have a matched peak without one; {FEWEST} are needed"
-        return Finding("matched_peaks", method, alternative=rule.direction, n=n, reason=reason)
-    share, (ratio, usual) = here[1] / here.sum(), ((b / a if a else np.inf) for a, b in (here, typical))
+    found = Finding("matched_peaks", f"beside at most {PEAKS} peaks each with the same history and no response",
+                    alternative=rule.direction, n=sizes.size)  # fmt: skip
+    if found.n < FEWEST or not here.any():
+        few = f"{found.n} of {len(sample.responses)} responses have a matched peak without one; {FEWEST} are needed"
+        return replace(found, reason=few)
+    share, (ratio, usual) = here[1] / here.sum(), (b / a if a else np.inf for a, b in (here, typical))
+    note = f"after / before: {ratio:.3g} at {found.n} responses, {usual:.3g} at {sizes.sum()} peaks without one"
     less, greater = ((1 + (side * null <= side * share + 1e-12).sum()) / (1 + null.size) for side in (1, -1))
-    note = f"after / before: {ratio:.3g} at {n} responses, {usual:.3g} at {sizes.sum()} peaks without one"
-    finest = max(1 / (1 + null.size), float(np.prod(1 / (1 + sizes))))
-    return Finding(
-        "matched_peaks", method, estimate=float(ratio / usual) if usual else None, attainable_p=finest, n=n, seed=seed,
-        draws=spec.draws, notes=(note,), **both_tails(less, greater, rule.direction),
-    )  # fmt: skip
+    return replace(found, estimate=float(ratio / usual) if usual else None, seed=seed, draws=spec.draws, notes=(note,),
+                   attainable_p=max(1 / (1 + null.size), float(np.prod(1 / (1 + sizes)))),
+                   **both_tails(less, greater, rule.direction))  # fmt: skip
 
 
 def interrupted_series(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
@@ -168,13 +165,13 @@ def interrupted_series(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Fin
     2017, doi 10.1093/ije/dyw098. Misleads where the rise before an answer is a peak: the line drawn on from it is too
     high, and any fall looks like an effect.
     """
-    kept = [pair for pair, counts in zip(sample.days, sample.pairs, strict=True) if counts.any()]
-    if not sample.pairs.sum(axis=0).all():
-        (x0, x1), days = sample.pairs.sum(axis=0), (sample.side >= 0).sum() / 2
+    kept = [days for days, counts in zip(sample.days, sample.pairs, strict=True) if counts.any()]
+    (x0, x1), days = sample.pairs.sum(axis=0), (sample.side >= 0).sum() / 2
+    if not (x0 and x1):
         return _one_empty("interrupted_series", x1, x0, days, days, rule)
     day, which = np.concatenate(sum(kept, ())), np.repeat(np.arange(len(kept)), [2 * b.size for b, _ in kept])
     time = np.concatenate([np.append(b - b[-1] - 1, a - a[0] + 1) for b, a in kept]) / spec.horizon_days
-    y, after = sample.series.counts[day], (time > 0).astype(float)
+    y, after = sample.series.counts[day], time > 0
     design = np.column_stack([np.eye(len(kept))[which], time, time * after, after])
     theta = moment_theta(y, design)
     coef, covariance = robust_fit(y, design, count_family(theta), PAST[0], which)
@@ -205,14 +202,15 @@ def next_attack_hazard(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Fin
     keep = sample.usable & np.isfinite(sample.past[:, 0])
     recent = ((sum_before(sample.answered, spec.horizon_days) > 0) & ~sample.answered)[keep]
     y, past = sample.series.counts[keep] > 0, sample.past[keep]
-    found = Finding("next_attack_hazard", "hazard of an attack day given history and casualties, Newey–West errors",
-                    n=int(y.sum()), exposure=float(y.size), alternative=rule.direction,
-                    notes=(f"{recent.sum()} of {y.size} days follow a response",))  # fmt: skip
     if any(np.unique(y[group]).size < 2 for group in (recent, ~recent)):
-        return _one_empty(found.quantity, y[recent].sum(), y[~recent].sum(), recent.sum(), (~recent).sum(), rule)
+        counts = y[recent].sum(), y[~recent].sum(), recent.sum(), (~recent).sum()
+        return _one_empty("next_attack_hazard", *counts, rule)
     history = np.column_stack([np.log1p(past[:, [0, 2]]), past[:, 3]])
     design = np.column_stack([np.ones(y.size), history[:, np.ptp(history, axis=0) > 0], recent])
     coef, covariance = robust_fit(y.astype(float), design, Binomial(link=CLogLog()), PAST[0])
+    found = Finding("next_attack_hazard", "hazard of an attack day given history and casualties, Newey–West errors",
+                    n=int(y.sum()), exposure=float(y.size),
+                    notes=(f"{recent.sum()} of {y.size} days follow a response",))  # fmt: skip
     return wald(found, coef[-1], covariance[-1, -1], rule.direction)
 
 
@@ -224,19 +222,19 @@ def forecast(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     so that a peak dies down as peaks do. Misleads where the level drifts within the frame: drift is then taken for
     long memory. Ogata 1988, doi 10.1080/01621459.1988.10478560.
     """
-    found = Finding("forecast", "a return to the mean, as a self-exciting process forecasts it", role="rival",
-                    alternative=rule.direction, n=int(sample.pairs[:, 1].sum()), seed=seed,
-                    draws=spec.draws)  # fmt: skip
-    rng = np.random.default_rng(seed)
-    day = np.flatnonzero(sample.series.observed).repeat(sample.series.counts[sample.series.observed])
+    found = Finding("forecast", "a return to the mean, as a self-exciting process forecasts it", role="rival", seed=seed,
+                    draws=spec.draws, alternative=rule.direction, n=int(sample.pairs[:, 1].sum()))  # fmt: skip
+    rng, series, end = np.random.default_rng(seed), sample.series, sample.side.size
+    day = np.repeat(np.arange(end), series.counts * series.observed)
     times = np.sort(day + rng.random(day.size))
-    if times.size < FEWEST_EVENTS:
-        return replace(found, reason=f"fewer than {FEWEST_EVENTS} attacks, which say nothing of a decay")
-    fits = [(*fit(times, [times], sample.side.size, beta), beta) for beta in DECAYS]
-    (mu, alpha), _, beta = max(fits, key=lambda f: f[1])
+    if times.size < hawkes.FEWEST:
+        return replace(found, reason=f"fewer than {hawkes.FEWEST} attacks, which say nothing of a decay")
+    fits = [(*hawkes.fit(times, [times], end, beta), beta) for beta in hawkes.DECAYS]
+    (mu, alpha), _, beta = max(fits, key=lambda each: each[1])
     branching, future = min(alpha / beta, 0.95), np.zeros(spec.draws, dtype=int)
     for after in (after for _, after in sample.days if after.size):
-        future += ahead(times[times < after[0]] - after[0], mu, branching, beta, after.size, spec.draws, rng)
+        past = times[times < after[0]] - after[0]
+        future += hawkes.ahead(past, mu, branching, beta, after.size, spec.draws, rng)
     less, greater = ((1 + (side * future <= side * found.n).sum()) / (1 + future.size) for side in (1, -1))
     note = f"{future.mean():.3g} expected, {found.n} came; {branching:.2g} brought by each, memory {1 / beta:.2g} days"
     return replace(found, estimate=float(found.n / future.mean()) if future.any() else None, notes=(note,),
