@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import namedtuple
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import chdtrc, ndtr, ndtri
@@ -17,10 +15,7 @@ from analysis_lib.series import Series
 from analysis_lib.shares import both_tails
 from analysis_lib.windows import Window
 
-if TYPE_CHECKING:
-    from statsmodels.genmod.families import Family
-    from statsmodels.genmod.generalized_linear_model import GLMResults
-
+Array = np.ndarray
 THETAS = (0.2, 0.5, 1.0, 2.0, np.inf)
 CHI2_95 = 3.841458820694124  # 0.95 quantile of chi-squared with 1 degree of freedom
 LIMITS = {"low": 0.025, "high": 0.975, "limit_low": 0.05, "limit_high": 0.95}  # cell of a finding → its quantile
@@ -32,21 +27,22 @@ NBFit = namedtuple("NBFit", "coef theta se_theta llf")
 # ---- fits ------------------------------------------------------------------------------------------------------------
 
 
-def count_family(theta: float) -> Family:
-    """Negative binomial counts at a fixed theta, of statsmodels; infinite = Poisson."""
-    from statsmodels.genmod.families import NegativeBinomial, Poisson
+def count_family(theta: float):
+    """The family of statsmodels for negative binomial counts at a fixed theta; infinite = Poisson."""
+    from statsmodels.genmod import families
 
-    return Poisson() if np.isinf(theta) else NegativeBinomial(alpha=1 / theta)
+    return families.Poisson() if np.isinf(theta) else families.NegativeBinomial(alpha=1 / theta)
 
 
-def _glm(y: np.ndarray, design: np.ndarray, family: Family, offset: np.ndarray | None = None, **errors) -> GLMResults:
+def _glm(y: Array, design: Array, family, offset: Array | None = None, **errors):
+    """A generalised linear model, fitted by statsmodels without warnings."""
     from statsmodels.genmod.generalized_linear_model import GLM
 
     with warnings.catch_warnings(action="ignore"):
         return GLM(y, design, family=family, offset=offset).fit(maxiter=200, tol=1e-10, **errors)
 
 
-def fit_nb(y: np.ndarray, design: np.ndarray) -> NBFit | None:
+def fit_nb(y: Array, design: Array) -> NBFit | None:
     """Maximum likelihood NB2 regression (log link); None where theta has no finite estimate.
 
     `y` counts, shape (n,); `design` with its constant, shape (n, k). Near-Poisson data push theta to infinity: that is
@@ -65,9 +61,7 @@ def fit_nb(y: np.ndarray, design: np.ndarray) -> NBFit | None:
     return NBFit(fit.params[:-1], 1 / alpha, error / alpha**2, fit.llf) if usable else None
 
 
-def loglike(
-    y: np.ndarray, design: np.ndarray, theta: float, offset: np.ndarray | None = None
-) -> tuple[float, np.ndarray]:
+def loglike(y: Array, design: Array, theta: float, offset: Array | None = None) -> tuple[float, Array]:
     """Greatest log likelihood and coefficients at a fixed theta (infinite = Poisson), by statsmodels' GLM."""
     from scipy.stats import nbinom, poisson
 
@@ -78,17 +72,17 @@ def loglike(
     return float(law.logpmf(y).sum()), fit.params
 
 
-def estimable(y: np.ndarray) -> bool:
+def estimable(y: Array) -> bool:
     """Can theta be estimated at all: at least 30 events on at least 5 days (Lloyd-Smith 2007)?"""
     return y.sum() >= 30 and np.count_nonzero(y) >= 5
 
 
-def fitted_means(y: np.ndarray, design: np.ndarray, theta: float) -> np.ndarray:
+def fitted_means(y: Array, design: Array, theta: float) -> Array:
     """Means of the counts `y` (n,) fitted on `design` (n, columns) at a fixed theta."""
     return _glm(y, design, count_family(theta)).fittedvalues
 
 
-def moment_theta(y: np.ndarray, design: np.ndarray) -> float:
+def moment_theta(y: Array, design: Array) -> float:
     """Theta from the squared residuals of a Poisson fit (Breslow 1984), infinite where they show no over-dispersion.
 
     For designs with many columns, where maximum likelihood is slow or fails; errors should then be robust.
@@ -98,9 +92,7 @@ def moment_theta(y: np.ndarray, design: np.ndarray) -> float:
     return float((mean**2).sum() / excess) if excess > 0 else np.inf
 
 
-def robust_fit(
-    y: np.ndarray, design: np.ndarray, family: Family, lags: int, groups: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def robust_fit(y: Array, design: Array, family, lags: int, groups: Array | None = None) -> tuple[Array, Array]:
     """Coefficients of a generalised linear model (`count_family`, or another of statsmodels) and their Newey–West
     covariance.
 
@@ -126,8 +118,8 @@ def wald(found: Finding, coefficient: float, variance: float, alternative: Alter
 
 
 def nb_effect(
-    quantity: str, method: str, y: np.ndarray, inside: np.ndarray, design: np.ndarray, alternative: Alternative,
-    *, interval: bool = False, thetas: Sequence[float] = (),
+    quantity: str, method: str, y: Array, inside: Array, design: Array, alternative: Alternative,
+    *, interval: bool = False, thetas: tuple = (),
 ) -> Finding:  # fmt: skip
     """Rate ratio of some days beside the other columns of a negative binomial regression; see `nb_window`.
 
@@ -138,8 +130,7 @@ def nb_effect(
     n = int(y.sum())
     found = Finding(quantity, method, alternative=alternative, n=n, exposure=y.size)
     if not n or not inside.any() or inside.all():
-        reason = "the window fills the frame or lies outside it" if n else "no event in the frame"
-        return replace(found, reason=reason)
+        return replace(found, reason="the window fills the frame or lies outside it" if n else "no event in the frame")
     fit = fit_nb(y, design) if estimable(y) and not thetas else None
     tried = []
     for theta in thetas or ((fit.theta,) if fit else THETAS):
@@ -155,7 +146,7 @@ def nb_effect(
     return replace(found, estimate=estimate, low=low, high=high, notes=(note,), **tails)
 
 
-def _beside(y: np.ndarray, inside: np.ndarray, design: np.ndarray, theta: float) -> tuple[float, float]:
+def _beside(y: Array, inside: Array, design: Array, theta: float) -> tuple[float, float]:
     """Greatest log likelihood with the coefficient of the days `inside` free, and that coefficient."""
     for days, limit in ((inside, -np.inf), (~inside, np.inf)) if inside.dtype == bool else ():
         if not y[days].any():
@@ -165,9 +156,7 @@ def _beside(y: np.ndarray, inside: np.ndarray, design: np.ndarray, theta: float)
     return best, float(coef[-1])
 
 
-def _profile(
-    y: np.ndarray, inside: np.ndarray, design: np.ndarray, theta: float, best: float, centre: float
-) -> tuple[float, float]:
+def _profile(y: Array, inside: Array, design: Array, theta: float, best: float, centre: float) -> tuple[float, float]:
     """95 % profile-likelihood interval of the ratio: 0 or infinity where the likelihood does not fall within e±12."""
     from scipy.optimize import brentq
 
@@ -184,9 +173,8 @@ def _profile(
 
 
 def nb_window(
-    series: Series, window: Window, alternative: Alternative = "less", *, trend: bool = True, interval: bool = True,
-    thetas: Sequence[float] = (),
-) -> Finding:  # fmt: skip
+    series: Series, window: Window, alternative: Alternative = "less", *, trend=True, interval=True, thetas: tuple = ()
+) -> Finding:
     """Rate ratio of the window in a negative binomial regression of daily counts, with a linear local trend.
 
     H0: the window's coefficient is 0. The p-value is the signed root of the likelihood ratio, the interval its
@@ -204,9 +192,7 @@ def nb_window(
                      design, alternative, interval=interval, thetas=thetas)  # fmt: skip
 
 
-def theta_grid(
-    series: Series, window: Window, alternative: Alternative, thetas: Sequence[float] = THETAS
-) -> list[Finding]:
+def theta_grid(series: Series, window: Window, alternative: Alternative, thetas: tuple = THETAS) -> list[Finding]:
     """The window's one-sided p at each fixed theta: how much over-dispersion the result survives."""
     found = []
     for theta in thetas:
@@ -261,7 +247,7 @@ def dispersion(series: Series) -> list[Finding]:
                           p_value=float(p))]  # fmt: skip
 
 
-def cameron_trivedi(y: np.ndarray) -> float:
+def cameron_trivedi(y: Array) -> float:
     """z of the regression-based test of over-dispersion (NB1 form) around a constant mean; y of shape (n,)."""
     a = ((y - y.mean()) ** 2 - y) / y.mean()
     spread = a.std(ddof=1)
