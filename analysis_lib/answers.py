@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from analysis_lib import hawkes
 from analysis_lib.claims import Rule, Spec
+from analysis_lib.design import Null
 from analysis_lib.finding import Alternative, Finding
-from analysis_lib.hawkes import DECAYS, ahead, fit
-from analysis_lib.hawkes import FEWEST as FEWEST_EVENTS
 from analysis_lib.placebo import sign_flips
 from analysis_lib.rates import METHOD, rate_ratio
-from analysis_lib.robust import count_family, moment_theta, robust_fit, wald
+from analysis_lib.regression import LIMITS, count_family, moment_theta, robust_fit, wald
 from analysis_lib.series import Series, sum_before
 from analysis_lib.shares import both_tails, one_of
 from analysis_lib.windows import Window
@@ -52,15 +52,14 @@ class Sample:
     window: None = None
 
     @cached_property
-    def pairs(self) -> np.ndarray:
-        """Attacks before and after each response: int (responses, 2)."""
-        counts = np.bincount(self.side + 1, self.series.counts, 2 * len(self.responses) + 1)
-        return counts[1:].astype(int).reshape(-1, 2)
-
-    @cached_property
     def days(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Positions of the days before and after each response."""
         return [tuple(np.flatnonzero(self.side == 2 * i + j) for j in (0, 1)) for i in range(len(self.responses))]
+
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        """Attacks before and after each response: int (responses, 2)."""
+        return np.array([[self.series.counts[days].sum() for days in pair] for pair in self.days])
 
 
 def pooled_ratio(pairs: np.ndarray, alternative: Alternative = "less") -> Finding:
@@ -76,7 +75,7 @@ def pooled_ratio(pairs: np.ndarray, alternative: Alternative = "less") -> Findin
     'answer ratio 0.4 (95 % interval 0.205 to 0.781), p = 0.0156, n = 42'
     """
     (x0, x1), m = pairs.sum(axis=0), len(pairs)
-    informative = int((pairs.sum(axis=1) > 0).sum())
+    informative = np.count_nonzero(pairs.any(axis=1))
     found = replace(
         rate_ratio(int(x1), 1, int(x0), 1), quantity="answer_ratio",
         method="rate after over before, pooled over responses (conditional Poisson), exact sign flips",
@@ -87,15 +86,13 @@ def pooled_ratio(pairs: np.ndarray, alternative: Alternative = "less") -> Findin
     if min(x0, x1, m - 1) == 0:
         return found
     spread = ((pairs @ [-x1 / x0, 1]) ** 2).sum() * m / (m - 1) / x1**2
-    ends, names = np.array([0.025, 0.975, 0.05, 0.95]), ("low", "high", "limit_low", "limit_high")
+    ends = np.array(list(LIMITS.values()))
     far = max(np.sqrt(spread) * stdtrit(m - 1, ends), np.sqrt(1 / x0 + 1 / x1) * ndtri(ends), key=np.ptp)
-    return replace(found, **dict(zip(names, (found.estimate * np.exp(far)).tolist(), strict=True)))
+    return replace(found, **dict(zip(LIMITS, (found.estimate * np.exp(far)).tolist(), strict=True)))
 
 
-def answer_power(
-    before: np.ndarray, effects: np.ndarray, alpha: float, alternative: Alternative, seed: int
-) -> np.ndarray:
-    """Power of the sign flips at each ratio: Poisson counts of means `before` (m,), and `effects` (k,) times them.
+def answer_power(before, effects, alpha: float, alternative: Alternative, seed: int) -> np.ndarray:
+    """Power of the sign flips at each ratio (k,): Poisson counts of means `before` (m,), `effects` (k,) times as many.
 
     The counts after grow with the effect by independent steps, so that the curve has no noise between its points.
     """
@@ -112,29 +109,30 @@ def matched_days(sample: Sample, i: int) -> np.ndarray:
     A matched peak has as many quiet days on either side, the same casualty flag, and counts of the 7, 14 and 28 days
     before that differ by at most `CALIPER` on the square-root scale.
     """
-    at, k = np.flatnonzero(sample.answered & sample.responses[i].mask(sample.series.days))[0], sample.days[i][0].size
+    at, k = np.searchsorted(sample.series.days, np.datetime64(sample.responses[i].start)), sample.days[i][0].size
     free = sum_before(np.append(sample.quiet, [False] * (k + 1)), 2 * k + 1)[k + 1 :] == 2 * k + 1
     far = np.abs(np.sqrt(sample.past[:, :3]) - np.sqrt(sample.past[at, :3])).max(axis=1)
     near = np.flatnonzero(free & (sample.past[:, 3] == sample.past[at, 3]) & (far <= CALIPER))
     return near[np.argsort(far[near], kind="stable")[:PEAKS]] if k else near[:0]
 
 
-def placebo_shares(sample: Sample, seed: int, draws: int) -> tuple[np.ndarray, ...]:
+def placebo_shares(sample: Sample, seed: int, draws: int) -> tuple[Null, list[np.ndarray]]:
     """Share of attacks that fall after, for `draws` random choices among each response and its matched peaks.
 
-    Also, of the responses that have a peak, the attacks before and after, the mean of their peaks (both (2,)), and how
-    many peaks each has.
+    Also, for every response that has a peak, the attacks before and after it and, in further rows, those before and
+    after its peaks: int (1 + peaks, 2).
     """
-    rng, total = np.random.default_rng(seed), np.concatenate([[0], np.cumsum(sample.series.counts)])
-    drawn, here, typical, sizes = np.zeros((draws, 2), dtype=int), np.zeros(2, dtype=int), np.zeros(2), []
+    rng, total, sets = np.random.default_rng(seed), np.concatenate([[0], np.cumsum(sample.series.counts)]), []
     for i, pair in enumerate(sample.pairs):
         day, k = matched_days(sample, i), sample.days[i][0].size
         if day.size:
-            peaks = np.column_stack([total[day] - total[day - k], total[day + 1 + k] - total[day + 1]])
-            drawn += np.vstack([pair, peaks])[rng.integers(1 + day.size, size=draws)]
-            here, typical = here + pair, typical + peaks.mean(axis=0)
-            sizes.append(day.size)
-    return drawn[:, 1] / np.maximum(1, drawn.sum(axis=1)), here, typical, np.array(sizes)
+            peaks = [total[day] - total[day - k], total[day + 1 + k] - total[day + 1]]
+            sets.append(np.vstack([pair, np.transpose(peaks)]))
+    # the first choice is the responses themselves
+    chosen = (rows[np.append(0, rng.integers(len(rows), size=draws))] for rows in sets)
+    counts = sum(chosen, np.zeros((1 + draws, 2)))
+    shares = counts[:, 1] / np.maximum(1, counts.sum(axis=1))
+    return Null(shares[1:], shares[0], "share of attacks that fall after, responses and peaks mixed"), sets
 
 
 def matched_peaks(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
@@ -145,19 +143,20 @@ def matched_peaks(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     doi 10.2202/1544-6115.1585). Below 1: attacks fell by more than after a peak without an answer. Misleads where what
     the answer hung on (intent, a casualty to come) is not in the counts.
     """
-    null, here, typical, sizes = placebo_shares(sample, seed, spec.draws)
-    method, n = f"beside at most {PEAKS} peaks each with the same history and no response", sizes.size
-    if n < FEWEST or not here.any():
-        reason = f"{n} of {len(sample.responses)} responses have a matched peak without one; {FEWEST} are needed"
-        return Finding("matched_peaks", method, alternative=rule.direction, n=n, reason=reason)
-    share, (ratio, usual) = here[1] / here.sum(), ((b / a if a else np.inf) for a, b in (here, typical))
-    less, greater = ((1 + (side * null <= side * share + 1e-12).sum()) / (1 + null.size) for side in (1, -1))
-    note = f"after / before: {ratio:.3g} at {n} responses, {usual:.3g} at {sizes.sum()} peaks without one"
-    finest = max(1 / (1 + null.size), float(np.prod(1 / (1 + sizes))))
-    return Finding(
-        "matched_peaks", method, estimate=float(ratio / usual) if usual else None, attainable_p=finest, n=n, seed=seed,
-        draws=spec.draws, notes=(note,), **both_tails(less, greater, rule.direction),
-    )  # fmt: skip
+    null, sets = placebo_shares(sample, seed, spec.draws)
+    here, typical = sum(rows[0] for rows in sets), sum(rows[1:].mean(axis=0) for rows in sets)
+    found = Finding("matched_peaks", f"beside at most {PEAKS} peaks each with the same history and no response",
+                    alternative=rule.direction, n=len(sets))  # fmt: skip
+    if found.n < FEWEST or not here.any():
+        few = f"{found.n} of {len(sample.responses)} responses have a matched peak without one; {FEWEST} are needed"
+        return replace(found, reason=few)
+    peaks = np.array([len(rows) - 1 for rows in sets])
+    ratio, usual = (after / before if before else np.inf for before, after in (here, typical))
+    note = f"after / before: {ratio:.3g} at {found.n} responses, {usual:.3g} at {peaks.sum()} peaks without one"
+    less, greater = ((1 + (side * (null.values - null.observed) <= 1e-12).sum()) / (1 + spec.draws) for side in (1, -1))
+    return replace(found, estimate=float(ratio / usual) if usual else None, seed=seed, draws=spec.draws, notes=(note,),
+                   attainable_p=max(1 / (1 + spec.draws), float(np.prod(1 / (1 + peaks)))),
+                   **both_tails(less, greater, rule.direction))  # fmt: skip
 
 
 def interrupted_series(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
@@ -168,13 +167,13 @@ def interrupted_series(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Fin
     2017, doi 10.1093/ije/dyw098. Misleads where the rise before an answer is a peak: the line drawn on from it is too
     high, and any fall looks like an effect.
     """
-    kept = [pair for pair, counts in zip(sample.days, sample.pairs, strict=True) if counts.any()]
     if not sample.pairs.sum(axis=0).all():
-        (x0, x1), days = sample.pairs.sum(axis=0), (sample.side >= 0).sum() / 2
-        return _one_empty("interrupted_series", x1, x0, days, days, rule)
+        compared = sample.side >= 0
+        return _exact("interrupted_series", sample.series.counts[compared], sample.side[compared] % 2 == 1, rule)
+    kept = [days for days, counts in zip(sample.days, sample.pairs, strict=True) if counts.any()]
     day, which = np.concatenate(sum(kept, ())), np.repeat(np.arange(len(kept)), [2 * b.size for b, _ in kept])
     time = np.concatenate([np.append(b - b[-1] - 1, a - a[0] + 1) for b, a in kept]) / spec.horizon_days
-    y, after = sample.series.counts[day], (time > 0).astype(float)
+    y, after = sample.series.counts[day], time > 0
     design = np.column_stack([np.eye(len(kept))[which], time, time * after, after])
     theta = moment_theta(y, design)
     coef, covariance = robust_fit(y, design, count_family(theta), PAST[0], which)
@@ -184,11 +183,12 @@ def interrupted_series(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Fin
     return wald(found, coef[-1], covariance[-1, -1], rule.direction)
 
 
-def _one_empty(quantity: str, x1: int, x0: int, t1: float, t0: float, rule: Rule) -> Finding:
+def _exact(quantity: str, y: np.ndarray, after: np.ndarray, rule: Rule) -> Finding:
     """Where a regression has no contrast (no attack on one side, or on every day): the exact test of the two rates."""
-    if min(t1, t0) <= 0:
+    (x1, t1), (x0, t0) = ((int(y[days].sum()), float(days.sum())) for days in (after, ~after))
+    if not (t1 and t0):
         return Finding(quantity, METHOD, alternative=rule.direction, reason="no day after a response, or no other day")
-    return replace(rate_ratio(int(x1), float(t1), int(x0), float(t0), rule.direction), quantity=quantity)
+    return replace(rate_ratio(x1, t1, x0, t0, rule.direction), quantity=quantity)
 
 
 def next_attack_hazard(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
@@ -199,20 +199,19 @@ def next_attack_hazard(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Fin
     Dugan, LaFree and Piquero 2005, doi 10.1111/j.1745-9125.2005.00043.x. Misleads where several attacks a day hide a
     fall: only days with and without an attack are told apart.
     """
-    from statsmodels.genmod.families import Binomial
-    from statsmodels.genmod.families.links import CLogLog
+    from statsmodels.genmod import families
 
     keep = sample.usable & np.isfinite(sample.past[:, 0])
     recent = ((sum_before(sample.answered, spec.horizon_days) > 0) & ~sample.answered)[keep]
     y, past = sample.series.counts[keep] > 0, sample.past[keep]
-    found = Finding("next_attack_hazard", "hazard of an attack day given history and casualties, Newey–West errors",
-                    n=int(y.sum()), exposure=float(y.size), alternative=rule.direction,
-                    notes=(f"{recent.sum()} of {y.size} days follow a response",))  # fmt: skip
     if any(np.unique(y[group]).size < 2 for group in (recent, ~recent)):
-        return _one_empty(found.quantity, y[recent].sum(), y[~recent].sum(), recent.sum(), (~recent).sum(), rule)
+        return _exact("next_attack_hazard", y, recent, rule)
     history = np.column_stack([np.log1p(past[:, [0, 2]]), past[:, 3]])
     design = np.column_stack([np.ones(y.size), history[:, np.ptp(history, axis=0) > 0], recent])
-    coef, covariance = robust_fit(y.astype(float), design, Binomial(link=CLogLog()), PAST[0])
+    coef, covariance = robust_fit(y.astype(float), design, families.Binomial(families.links.CLogLog()), PAST[0])
+    found = Finding("next_attack_hazard", "hazard of an attack day given history and casualties, Newey–West errors",
+                    n=int(y.sum()), exposure=float(y.size),
+                    notes=(f"{recent.sum()} of {y.size} days follow a response",))  # fmt: skip
     return wald(found, coef[-1], covariance[-1, -1], rule.direction)
 
 
@@ -227,17 +226,18 @@ def forecast(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     found = Finding("forecast", "a return to the mean, as a self-exciting process forecasts it", role="rival",
                     alternative=rule.direction, n=int(sample.pairs[:, 1].sum()), seed=seed,
                     draws=spec.draws)  # fmt: skip
-    rng = np.random.default_rng(seed)
-    day = np.flatnonzero(sample.series.observed).repeat(sample.series.counts[sample.series.observed])
+    rng, series, end = np.random.default_rng(seed), sample.series, sample.side.size
+    day = np.repeat(np.arange(end), series.counts * series.observed)
     times = np.sort(day + rng.random(day.size))
-    if times.size < FEWEST_EVENTS:
-        return replace(found, reason=f"fewer than {FEWEST_EVENTS} attacks, which say nothing of a decay")
-    fits = [(*fit(times, [times], sample.side.size, beta), beta) for beta in DECAYS]
-    (mu, alpha), _, beta = max(fits, key=lambda f: f[1])
+    if times.size < hawkes.FEWEST:
+        return replace(found, reason=f"fewer than {hawkes.FEWEST} attacks, which say nothing of a decay")
+    fits = [(*hawkes.fit(times, [times], end, beta), beta) for beta in hawkes.DECAYS]
+    (mu, alpha), _, beta = max(fits, key=lambda each: each[1])
     branching, future = min(alpha / beta, 0.95), np.zeros(spec.draws, dtype=int)
     for after in (after for _, after in sample.days if after.size):
-        future += ahead(times[times < after[0]] - after[0], mu, branching, beta, after.size, spec.draws, rng)
-    less, greater = ((1 + (side * future <= side * found.n).sum()) / (1 + future.size) for side in (1, -1))
+        past = times[times < after[0]] - after[0]
+        future += hawkes.ahead(past, mu, branching, beta, after.size, spec.draws, rng)
+    less, greater = ((1 + (side * future <= side * found.n).sum()) / (1 + spec.draws) for side in (1, -1))
     note = f"{future.mean():.3g} expected, {found.n} came; {branching:.2g} brought by each, memory {1 / beta:.2g} days"
     return replace(found, estimate=float(found.n / future.mean()) if future.any() else None, notes=(note,),
                    **both_tails(less, greater, rule.direction))  # fmt: skip

@@ -17,8 +17,7 @@ from analysis_lib.coordination import coincidence
 from analysis_lib.design import Design, Null
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
-from analysis_lib.regression import estimable
-from analysis_lib.robust import count_family, fitted_means, moment_theta, robust_fit, wald
+from analysis_lib.regression import count_family, estimable, fitted_means, moment_theta, robust_fit, wald
 from analysis_lib.sensitivity import date_shift, leave_one_out
 from analysis_lib.series import Series, exposure, select, series_of, sum_before
 from analysis_lib.shares import both_tails

@@ -1,34 +1,48 @@
-"""Count regression by statsmodels: a window's rate ratio beside a local trend, over-dispersion, autocorrelation."""
+"""Count regression by statsmodels: a rate ratio beside other columns, over-dispersion, errors that bear correlation."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import namedtuple
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from scipy.special import gammaln, ndtr, xlogy
+from scipy.special import chdtrc, ndtr, ndtri
 
 from analysis_lib.finding import Alternative, Finding
-from analysis_lib.robust import count_family
 from analysis_lib.series import Series
+from analysis_lib.shares import both_tails
 from analysis_lib.windows import Window
 
+Array = np.ndarray
 THETAS = (0.2, 0.5, 1.0, 2.0, np.inf)
 CHI2_95 = 3.841458820694124  # 0.95 quantile of chi-squared with 1 degree of freedom
+LIMITS = {"low": 0.025, "high": 0.975, "limit_low": 0.05, "limit_high": 0.95}  # cell of a finding → its quantile
+
+# A fitted NB2 regression: coefficients, theta (variance = mu + mu² / theta) and its error, log likelihood.
+NBFit = namedtuple("NBFit", "coef theta se_theta llf")
 
 
-@dataclass(frozen=True)
-class NBFit:
-    """A fitted NB2 regression: coefficients, theta (variance = mu + mu² / theta) and its error, log likelihood."""
-
-    coef: np.ndarray
-    theta: float
-    se_theta: float
-    llf: float
+# ---- fits ------------------------------------------------------------------------------------------------------------
 
 
-def fit_nb(y: np.ndarray, design: np.ndarray) -> NBFit | None:
+def count_family(theta: float):
+    """The family of statsmodels for negative binomial counts at a fixed theta; infinite = Poisson."""
+    from statsmodels.genmod import families
+
+    return families.Poisson() if np.isinf(theta) else families.NegativeBinomial(alpha=1 / theta)
+
+
+def _glm(y: Array, design: Array, family, offset: Array | None = None, **errors):
+    """A generalised linear model, fitted by statsmodels without warnings."""
+    from statsmodels.genmod.generalized_linear_model import GLM
+
+    with warnings.catch_warnings(action="ignore"):
+        return GLM(y, design, family=family, offset=offset).fit(maxiter=200, tol=1e-10, **errors)
+
+
+def fit_nb(y: Array, design: Array) -> NBFit | None:
     """Maximum likelihood NB2 regression (log link); None where theta has no finite estimate.
 
     `y` counts, shape (n,); `design` with its constant, shape (n, k). Near-Poisson data push theta to infinity: that is
@@ -36,46 +50,130 @@ def fit_nb(y: np.ndarray, design: np.ndarray) -> NBFit | None:
     """
     from statsmodels.discrete.discrete_model import NegativeBinomial
 
-    with warnings.catch_warnings():
+    try:
         # a fit that fails says so by None, not by a line on the reader's screen
-        warnings.simplefilter("ignore")
-        try:
+        with warnings.catch_warnings(action="ignore"):
             fit = NegativeBinomial(y, design, loglike_method="nb2").fit(disp=0, maxiter=200)
-        except (np.linalg.LinAlgError, ValueError):
-            return None
-    alpha, se_alpha = fit.params[-1], fit.bse[-1]
-    if not (fit.mle_retvals["converged"] and np.isfinite(se_alpha) and alpha > 1e-4):
+    except (np.linalg.LinAlgError, ValueError):
         return None
-    return NBFit(fit.params[:-1], 1 / alpha, se_alpha / alpha**2, fit.llf)
+    alpha, error = fit.params[-1], fit.bse[-1]
+    usable = fit.mle_retvals["converged"] and np.isfinite(error) and alpha > 1e-4
+    return NBFit(fit.params[:-1], 1 / alpha, error / alpha**2, fit.llf) if usable else None
 
 
-def loglike(
-    y: np.ndarray, design: np.ndarray, theta: float, offset: np.ndarray | None = None
-) -> tuple[float, np.ndarray]:
+def loglike(y: Array, design: Array, theta: float, offset: Array | None = None) -> tuple[float, Array]:
     """Greatest log likelihood and coefficients at a fixed theta (infinite = Poisson), by statsmodels' GLM."""
-    from statsmodels.genmod.generalized_linear_model import GLM
+    from scipy.stats import nbinom, poisson
 
-    if not y.any():
-        # the likelihood rises to 1 as the rate falls to 0
-        return 0.0, np.full(design.shape[1], -np.inf)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fit = GLM(y, design, family=count_family(theta), offset=offset).fit(maxiter=200, tol=1e-10)
+    fit = _glm(y, design, count_family(theta), offset)
     # where a fit drives a mean to 0, statsmodels' own log likelihood takes 0 log 0 for nan
     mu = fit.fittedvalues
-    if np.isinf(theta):
-        return float((xlogy(y, mu) - mu - gammaln(y + 1)).sum()), fit.params
-    constant = gammaln(y + theta) - gammaln(theta) - gammaln(y + 1)
-    return float((constant + xlogy(y, mu / (theta + mu)) - theta * np.log1p(mu / theta)).sum()), fit.params
+    law = poisson(mu) if np.isinf(theta) else nbinom(theta, theta / (theta + mu))
+    return float(law.logpmf(y).sum()), fit.params
 
 
-def estimable(y: np.ndarray) -> bool:
+def estimable(y: Array) -> bool:
     """Can theta be estimated at all: at least 30 events on at least 5 days (Lloyd-Smith 2007)?"""
     return y.sum() >= 30 and np.count_nonzero(y) >= 5
 
 
+def fitted_means(y: Array, design: Array, theta: float) -> Array:
+    """Means of the counts `y` (n,) fitted on `design` (n, columns) at a fixed theta."""
+    return _glm(y, design, count_family(theta)).fittedvalues
+
+
+def moment_theta(y: Array, design: Array) -> float:
+    """Theta from the squared residuals of a Poisson fit (Breslow 1984), infinite where they show no over-dispersion.
+
+    For designs with many columns, where maximum likelihood is slow or fails; errors should then be robust.
+    """
+    mean = fitted_means(y, design, np.inf)
+    excess = ((y - mean) ** 2 - mean).sum()
+    return float((mean**2).sum() / excess) if excess > 0 else np.inf
+
+
+def robust_fit(y: Array, design: Array, family, lags: int, groups: Array | None = None) -> tuple[Array, Array]:
+    """Coefficients of a generalised linear model (`count_family`, or another of statsmodels) and their Newey–West
+    covariance.
+
+    Bartlett weights to `lags` days, no small-sample factor, by statsmodels. With `groups` (int (n,), rows of a group
+    together and in time order) rows of different groups count as independent. Misleads with few groups or days, where
+    the errors are too small. Newey and West 1987, doi 10.2307/1913610.
+    """
+    groups = np.zeros(y.size, dtype=int) if groups is None else groups
+    errors = {"groups": groups, "maxlags": lags, "use_correction": False}
+    fit = _glm(y, design, family, cov_type="hac-panel", cov_kwds=errors)
+    return fit.params, fit.cov_params()
+
+
+def wald(found: Finding, coefficient: float, variance: float, alternative: Alternative) -> Finding:
+    """The finding with a coefficient as a ratio, its normal intervals and p-values."""
+    error = np.sqrt(variance)
+    limits = {cell: float(np.exp(coefficient + error * ndtri(at))) for cell, at in LIMITS.items()}
+    tails = both_tails(ndtr(coefficient / error), ndtr(-coefficient / error), alternative)
+    return replace(found, estimate=float(np.exp(coefficient)), **limits, **tails)
+
+
+# ---- the ratio of some days, by likelihood ratio ---------------------------------------------------------------------
+
+
+def nb_effect(
+    quantity: str, method: str, y: Array, inside: Array, design: Array, alternative: Alternative,
+    *, interval: bool = False, thetas: tuple = (),
+) -> Finding:  # fmt: skip
+    """Rate ratio of some days beside the other columns of a negative binomial regression; see `nb_window`.
+
+    `y` counts and `inside` bool have shape (days,), `design` with its constant (days, k). H0: the coefficient of the
+    days `inside` is 0. Numbers in place of bools are a covariate, and the ratio is that of one unit of it. `thetas`
+    takes the place of an estimated theta.
+    """
+    n = int(y.sum())
+    found = Finding(quantity, method, alternative=alternative, n=n, exposure=y.size)
+    if not n or not inside.any() or inside.all():
+        return replace(found, reason="the window fills the frame or lies outside it" if n else "no event in the frame")
+    fit = fit_nb(y, design) if estimable(y) and not thetas else None
+    tried = []
+    for theta in thetas or ((fit.theta,) if fit else THETAS):
+        best, centre = _beside(y, inside, design, theta)
+        root = np.sign(centre) * np.sqrt(max(0.0, 2 * (best - loglike(y, design, theta)[0])))
+        tried.append((both_tails(ndtr(root), ndtr(-root), alternative), theta, best, centre))
+    tails, theta, best, centre = max(tried, key=lambda each: each[0]["p_value"])
+    low, high = _profile(y, inside, design, theta, best, centre) if interval else (None, None)
+    note = "theta cannot be estimated: the largest p over theta 0.2, 0.5, 1, 2 and infinity"
+    if fit:
+        note = f"theta {fit.theta:.3g} (standard error {fit.se_theta:.2g})"
+    estimate = float(np.exp(centre)) if centre < 12 else np.inf
+    return replace(found, estimate=estimate, low=low, high=high, notes=(note,), **tails)
+
+
+def _beside(y: Array, inside: Array, design: Array, theta: float) -> tuple[float, float]:
+    """Greatest log likelihood with the coefficient of the days `inside` free, and that coefficient."""
+    for days, limit in ((inside, -np.inf), (~inside, np.inf)) if inside.dtype == bool else ():
+        if not y[days].any():
+            # days without an event leave the fit, and the coefficient falls or grows without bound
+            return loglike(y[~days], design[~days], theta)[0], limit
+    best, coef = loglike(y, np.column_stack([design, inside]), theta)
+    return best, float(coef[-1])
+
+
+def _profile(y: Array, inside: Array, design: Array, theta: float, best: float, centre: float) -> tuple[float, float]:
+    """95 % profile-likelihood interval of the ratio: 0 or infinity where the likelihood does not fall within e±12."""
+    from scipy.optimize import brentq
+
+    def excess(log_ratio: float) -> float:
+        return 2 * (best - loglike(y, design, theta, offset=log_ratio * inside)[0]) - CHI2_95
+
+    def end(side: int) -> float:
+        start = float(np.nan_to_num(centre, posinf=6, neginf=-6))
+        steps = (start + side * step for step in range(1, 14) if centre != side * np.inf)
+        beyond = next((at for at in steps if excess(at) >= 0), None)
+        return float(np.exp(side * np.inf if beyond is None else brentq(excess, beyond - side, beyond, xtol=1e-6)))
+
+    return end(-1), end(1)
+
+
 def nb_window(
-    series: Series, window: Window, alternative: Alternative = "less", *, trend: bool = True, interval: bool = True
+    series: Series, window: Window, alternative: Alternative = "less", *, trend=True, interval=True, thetas: tuple = ()
 ) -> Finding:
     """Rate ratio of the window in a negative binomial regression of daily counts, with a linear local trend.
 
@@ -86,42 +184,23 @@ def nb_window(
     end, where trend and window share their days. Cameron and Trivedi 1998; Ver Hoef and Boveng 2007,
     doi 10.1890/07-0043.1.
     """
-    quantity = "nb_trend" if trend else "nb_flat"
+    keep = series.observed
+    day = np.flatnonzero(keep) / max(1, keep.size - 1) - 0.5
+    design = np.column_stack([np.ones(day.size), day])[:, : 1 + trend]
     method = f"negative binomial regression{' with local trend' if trend else ''}, likelihood ratio"
-    return nb_effect(quantity, method, *_arrays(series, window, trend), alternative, interval=interval)
+    return nb_effect("nb_trend" if trend else "nb_flat", method, series.counts[keep], window.mask(series.days)[keep],
+                     design, alternative, interval=interval, thetas=thetas)  # fmt: skip
 
 
-def nb_effect(
-    quantity: str, method: str, y: np.ndarray, inside: np.ndarray, design: np.ndarray, alternative: Alternative,
-    *, interval: bool = False,
-) -> Finding:  # fmt: skip
-    """Rate ratio of some days beside the other columns of a negative binomial regression; see `nb_window`.
-
-    `y` counts and `inside` bool have shape (days,), `design` with its constant (days, k). H0: the coefficient of the
-    days `inside` is 0. Numbers in place of bools are a covariate, and the ratio is that of one unit of it.
-    """
-    n, exposure = int(y.sum()), y.size
-    if not n or not inside.any() or inside.all():
-        reason = "no event in the frame" if not n else "the window fills the frame or lies outside it"
-        return Finding(quantity, method, alternative=alternative, n=n, exposure=exposure, reason=reason)
-    fit = fit_nb(y, design) if estimable(y) else None
-    thetas = (fit.theta,) if fit else THETAS
-    tried = [_signed_root(y, inside, design, theta) for theta in thetas]
-    p = [_tail(root, alternative) for root, _ in tried]
-    worst = int(np.argmax(p))
-    root, log_ratio = tried[worst]
-    theta = thetas[worst]
-    note = (
-        f"theta {fit.theta:.3g} (standard error {fit.se_theta:.2g})"
-        if fit
-        else "theta cannot be estimated: the largest p over theta 0.2, 0.5, 1, 2 and infinity"
-    )
-    low, high = _profile(y, inside, design, theta, log_ratio) if interval else (None, None)
-    return Finding(
-        quantity, method, estimate=float(np.exp(log_ratio)) if log_ratio < 12 else np.inf, low=low, high=high,
-        p_value=p[worst], p_two_sided=_tail(root, "two-sided"), alternative=alternative, n=n, exposure=exposure,
-        notes=(note,),
-    )  # fmt: skip
+def theta_grid(series: Series, window: Window, alternative: Alternative, thetas: tuple = THETAS) -> list[Finding]:
+    """The window's one-sided p at each fixed theta: how much over-dispersion the result survives."""
+    found = []
+    for theta in thetas:
+        name = "infinity" if np.isinf(theta) else f"{theta:g}"
+        at = nb_window(series, window, alternative, trend=False, interval=False, thetas=(theta,))
+        found.append(replace(at, quantity=f"theta_{name.replace('.', '_')}", p_two_sided=None, notes=(),
+                             method=f"likelihood ratio at theta = {name}, no trend"))  # fmt: skip
+    return found
 
 
 def nb_slope(series: Series, alternative: Alternative = "greater") -> Finding:
@@ -135,82 +214,7 @@ def nb_slope(series: Series, alternative: Alternative = "greater") -> Finding:
                      interval=True)  # fmt: skip
 
 
-def theta_grid(
-    series: Series, window: Window, alternative: Alternative, thetas: Sequence[float] = THETAS
-) -> list[Finding]:
-    """The window's one-sided p at each fixed theta: how much over-dispersion the result survives."""
-    y, inside, design = _arrays(series, window, trend=False)
-    n, exposure = series.total
-    found = []
-    for theta in thetas:
-        name = "infinity" if np.isinf(theta) else f"{theta:g}"
-        quantity = f"theta_{name.replace('.', '_')}"
-        method = f"likelihood ratio at theta = {name}, no trend"
-        if n and inside.any() and not inside.all():
-            root, log_ratio = _signed_root(y, inside, design, theta)
-            result = Finding(quantity, method, estimate=float(np.exp(log_ratio)), p_value=_tail(root, alternative),
-                             alternative=alternative, n=n, exposure=exposure)  # fmt: skip
-        else:
-            result = Finding(quantity, method, alternative=alternative, n=n, reason="no event")
-        found.append(result)
-    return found
-
-
-def _arrays(series: Series, window: Window, trend: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    keep = series.observed
-    day = np.flatnonzero(keep) / max(1, keep.size - 1) - 0.5
-    columns = [np.ones(day.size), day] if trend else [np.ones(day.size)]
-    return series.counts[keep], window.mask(series.days)[keep], np.column_stack(columns)
-
-
-def _signed_root(y: np.ndarray, inside: np.ndarray, design: np.ndarray, theta: float) -> tuple[float, float]:
-    """Signed root of the likelihood ratio of the window's coefficient, and the coefficient."""
-    null, _ = loglike(y, design, theta)
-    if inside.dtype == bool and not y[inside].any():
-        # an empty window: its days leave the fit, and its coefficient falls without bound
-        full, _ = loglike(y[~inside], design[~inside], theta)
-        log_ratio = -np.inf
-    elif inside.dtype == bool and not y[~inside].any():
-        full, _ = loglike(y[inside], design[inside], theta)
-        log_ratio = np.inf
-    else:
-        full, coef = loglike(y, np.column_stack([design, inside]), theta)
-        log_ratio = float(coef[-1])
-    return float(np.sign(log_ratio) * np.sqrt(max(0.0, 2 * (full - null)))), log_ratio
-
-
-def _tail(root: float, alternative: Alternative) -> float:
-    if alternative == "two-sided":
-        return float(2 * ndtr(-abs(root)))
-    return float(ndtr(root if alternative == "less" else -root))
-
-
-def _profile(y: np.ndarray, inside: np.ndarray, design: np.ndarray, theta: float, centre: float) -> tuple[float, float]:
-    """95 % profile-likelihood interval of the window's rate ratio."""
-    from scipy.optimize import brentq
-
-    best = loglike(y, np.column_stack([design, inside]), theta)[0] if np.isfinite(centre) else None
-    if best is None:
-        keep = ~inside if centre < 0 else inside
-        best = loglike(y[keep], design[keep], theta)[0]
-
-    def excess(log_ratio: float) -> float:
-        return 2 * (best - loglike(y, design, theta, offset=log_ratio * inside)[0]) - CHI2_95
-
-    start = float(np.clip(centre, -6.0, 6.0))
-    low = 0.0 if centre == -np.inf else _root(excess, start, -1.0, brentq)
-    high = np.inf if centre == np.inf else _root(excess, start, 1.0, brentq)
-    return low, high
-
-
-def _root(excess: Callable[[float], float], start: float, step: float, solve: Callable[..., float]) -> float:
-    """Where `excess` crosses zero on one side of `start`, as a ratio; 0 or infinity where it does not by e±12."""
-    end = start + step
-    while excess(end) < 0:
-        if abs(end - start) > 12:
-            return 0.0 if step < 0 else np.inf
-        end += step
-    return float(np.exp(solve(excess, end - step, end, xtol=1e-6)))
+# ---- is a Poisson law tenable ----------------------------------------------------------------------------------------
 
 
 def dispersion(series: Series) -> list[Finding]:
@@ -220,37 +224,30 @@ def dispersion(series: Series) -> list[Finding]:
     few events, where it has no power: an unremarkable p is no evidence for the Poisson law.
     Cameron and Trivedi 1990, doi 10.1016/0304-4076(90)90014-K.
     """
-    from scipy.special import gammaincc
-
-    y = series.counts[series.observed].astype(float)
-    n, exposure = series.total
-    if n < 2 or y.size < 15:
-        return [Finding("dispersion_index", "index of dispersion", role="check", n=n, reason="fewer than two events")]
-    mean = y.mean()
-    index = ((y - mean) ** 2).sum() / mean
-    found = [Finding("dispersion_index", "index of dispersion of daily counts, chi-squared", role="check",
-                     estimate=index / (y.size - 1), p_value=float(gammaincc((y.size - 1) / 2, index / 2)),
-                     alternative="greater", n=n, exposure=exposure)]  # fmt: skip
-    for days in (3, 7, 14):
-        blocks = y[: y.size // days * days].reshape(-1, days).sum(axis=1)
-        if blocks.size >= 3 and blocks.mean() > 0:
-            found.append(Finding(f"fano_{days}d", f"variance / mean of {days}-day counts", role="check",
-                                 estimate=blocks.var(ddof=1) / blocks.mean(), n=n, exposure=exposure))  # fmt: skip
-    z = cameron_trivedi(y)
-    found.append(Finding("cameron_trivedi", "Cameron–Trivedi test of over-dispersion, NB1 form", role="check",
-                         estimate=z, null_value=0.0, p_value=float(ndtr(-z)), alternative="greater", n=n))  # fmt: skip
     from statsmodels.stats.diagnostic import acorr_ljungbox
 
+    y, (n, exposure) = series.counts[series.observed].astype(float), series.total
+    check = partial(Finding, role="check", n=n)
+    if n < 2 or y.size < 15:
+        return [check("dispersion_index", "index of dispersion", reason="fewer than two events")]
+    index, z, df = y.var(ddof=1) / y.mean(), cameron_trivedi(y), y.size - 1
+    found = [check("dispersion_index", "index of dispersion of daily counts, chi-squared", estimate=index,
+                   p_value=float(chdtrc(df, df * index)), alternative="greater", exposure=exposure)]  # fmt: skip
+    for days in (3, 7, 14):
+        blocks = y[: y.size // days * days].reshape(-1, days).sum(axis=1)
+        if blocks.size >= 3 and blocks.any():
+            found.append(check(f"fano_{days}d", f"variance / mean of {days}-day counts",
+                               estimate=blocks.var(ddof=1) / blocks.mean(), exposure=exposure))  # fmt: skip
+    found.append(check("cameron_trivedi", "Cameron–Trivedi test of over-dispersion, NB1 form", estimate=z,
+                       null_value=0.0, p_value=float(ndtr(-z)), alternative="greater"))  # fmt: skip
     if np.ptp(y) == 0:
-        reason = "every day has the same count"
-        return [*found, Finding("ljung_box", "Ljung–Box statistic, 7 lags", role="check", n=n, reason=reason)]
-    q = acorr_ljungbox(y, lags=[7])
-    found.append(Finding("ljung_box", "Ljung–Box statistic of daily counts, 7 lags", role="check", null_value=0.0,
-                         estimate=float(q["lb_stat"].iloc[0]), p_value=float(q["lb_pvalue"].iloc[0]), n=n))  # fmt: skip
-    return found
+        return [*found, check("ljung_box", "Ljung–Box statistic, 7 lags", reason="every day has the same count")]
+    q, p = acorr_ljungbox(y, lags=[7]).iloc[0]
+    return [*found, check("ljung_box", "Ljung–Box statistic of daily counts, 7 lags", null_value=0.0, estimate=float(q),
+                          p_value=float(p))]  # fmt: skip
 
 
-def cameron_trivedi(y: np.ndarray) -> float:
+def cameron_trivedi(y: Array) -> float:
     """z of the regression-based test of over-dispersion (NB1 form) around a constant mean; y of shape (n,)."""
     a = ((y - y.mean()) ** 2 - y) / y.mean()
     spread = a.std(ddof=1)

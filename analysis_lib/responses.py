@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,13 +17,11 @@ from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
 from analysis_lib.placebo import sign_flips
 from analysis_lib.rates import rate_ratio
-from analysis_lib.sensitivity import date_shift, leave_one_out
+from analysis_lib.sensitivity import events_and_dates, leave_one_out
 from analysis_lib.series import Series, chosen_windows, exposure, select, series_of, sum_before
 from analysis_lib.shares import both_tails
+from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window, outside
-
-if TYPE_CHECKING:
-    from analysis_lib.sources.bundled import Tables
 
 HARM = ["killed", "wounded", "us_killed", "us_wounded"]
 
@@ -41,14 +38,13 @@ def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample
         raise InputMissing(f"windows.csv has no {spec.trigger_kind} in {frame} for these theatres: nothing to compare")
     rows = select(known.events, spec)
     span = Window(frame.shift(-PAST[-1]).start, frame.end)
-    dates, hurt = rows["date"].to_numpy().astype("datetime64[D]"), rows[HARM].fillna(0).gt(0).any(axis=1).to_numpy()
-    series = series_of(dates, exposure(known.coverage, spec, span), span)
-    harm = series_of(dates[hurt], series.observed, span).counts
-    past = np.column_stack([*(sum_before(series.counts, k) for k in PAST), sum_before(harm, PAST[0]) > 0])
-    past = np.where(sum_before(series.observed, PAST[-1])[:, None] == PAST[-1], past, np.nan)
-    usable, answered = series.observed & frame.mask(series.days), ~outside(series.days, responses)
-    truces = [w.start for w in chosen_windows(known, ["truce", "ceasefire_announcement"], spec.trigger_theatres)]
-    quiet = usable & ~answered & ~np.isin(series.days, np.array(truces, dtype="datetime64[D]"))
+    watched, hurt = exposure(known.coverage, spec, span), rows[rows[HARM].gt(0).any(axis=1)]
+    series, harm = (series_of(r["date"].to_numpy().astype("datetime64[D]"), watched, span) for r in (rows, hurt))
+    past = np.column_stack([*(sum_before(series.counts, k) for k in PAST), sum_before(harm.counts, PAST[0]) > 0])
+    past = np.where(sum_before(watched, PAST[-1])[:, None] == PAST[-1], past, np.nan)
+    usable, answered = watched & frame.mask(series.days), ~outside(series.days, responses)
+    truces = chosen_windows(known, ["truce", "ceasefire_announcement"], spec.trigger_theatres)
+    quiet = usable & ~answered & outside(series.days, (Window(w.start, w.start) for w in truces))
     side = compared_days(responses, series, usable, spec.horizon_days)
     return Sample(rows, frame, series, responses, side, answered, usable, quiet, past)
 
@@ -73,12 +69,12 @@ def compared_days(responses: tuple[Window, ...], series: Series, usable: np.ndar
     Days between two responses are split at the middle, so that none counts twice.
     """
     side = np.full(series.days.size, -1)
-    first, last = (np.searchsorted(series.days, np.array([getattr(r, end) for r in responses], dtype="datetime64[D]"))
-                   for end in ("start", "end"))  # fmt: skip
+    ends = np.array([(response.start, response.end) for response in responses], dtype="datetime64[D]")
+    first, last = np.searchsorted(series.days, ends).T
     room = np.minimum(horizon, np.concatenate([[horizon], (first[1:] - last[:-1] - 1) // 2, [horizon]]))
     for i, (a, b) in enumerate(zip(first, last, strict=True)):
-        before, after = np.arange(max(0, a - room[i]), a), np.arange(b + 1, min(side.size, b + 1 + room[i + 1]))
-        before, after = before[usable[before]], after[usable[after]]
+        near = (slice(max(0, a - room[i]), a), slice(b + 1, b + 1 + room[i + 1]))
+        before, after = (days.start + np.flatnonzero(usable[days]) for days in near)
         k = min(before.size, after.size)
         side[before[before.size - k :]], side[after[:k]] = 2 * i, 2 * i + 1
     return side
@@ -98,9 +94,8 @@ def _primary(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
 
 def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     """Shown, not counted: the days before in two halves, the leads as placebo, and each response alone."""
-    counts, half = sample.series.counts, [before.size // 2 for before, _ in sample.days]
-    pairs = [(counts[b[:h]].sum(), counts[b[b.size - h :]].sum()) for h, (b, _) in zip(half, sample.days, strict=True)]
-    halves = np.array(pairs)
+    ends = ((b[: b.size // 2], b[b.size - b.size // 2 :]) for b, _ in sample.days)
+    halves = np.array([[sample.series.counts[days].sum() for days in pair] for pair in ends])
     note = "{} attacks in the earlier half, {} in the later".format(*halves.sum(axis=0))
     found = [replace(answers.pooled_ratio(halves, "greater"), quantity="rise_before", notes=(note,),
                      method="later over earlier half of the days before: a peak, where above 1")]  # fmt: skip
@@ -114,36 +109,27 @@ def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
 
 def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     """Without any single response, with dates moved within their precision, and the rival: a return to the mean."""
-    tail, change, m = int(rule.direction == "greater"), np.diff(sample.pairs)[:, 0], len(sample.responses)
+    tail, starts = int(rule.direction == "greater"), [response.start for response in sample.responses]
 
-    def without(starts: np.ndarray) -> np.ndarray:
-        return sign_flips(change * ~np.isnat(starts))[tail]
+    def without(kept: np.ndarray) -> np.ndarray:
+        return sign_flips(np.diff(sample.pairs)[:, 0] * ~np.isnat(kept))[tail]
 
     def moved(dates: np.ndarray) -> np.ndarray:
-        position, valid = sample.series.positions(dates)
-        cell = np.where(valid, sample.side[position], -1) + 1 + (2 * m + 1) * np.arange(len(dates))[:, None]
-        counts = np.bincount(cell.ravel(), minlength=(2 * m + 1) * len(dates)).reshape(len(dates), -1)
-        return sign_flips(counts[:, 2::2] - counts[:, 1::2])[tail]
+        counts = (sample.series.recount(dates) @ np.equal.outer(sample.side, np.arange(2 * len(starts)))).astype(int)
+        return sign_flips(counts[:, 1::2] - counts[:, ::2])[tail]
 
-    dates = sample.rows["date"].to_numpy().astype("datetime64[D]")
-    near = Window(sample.frame.shift(-15).start, sample.frame.shift(15).end).mask(dates)
-    starts = [r.start for r in sample.responses]
     names = [f"the response of {day}" for day in starts]
-    return [
-        leave_one_out(without, np.array(starts, dtype="datetime64[D]"), names, rule.direction),
-        date_shift(moved, dates[near], list(sample.rows["date_precision"][near]), rule.direction, seed=seed,
-                   draws=spec.draws),
-        answers.forecast(sample, spec, rule, seed),
-    ]  # fmt: skip
+    alone = leave_one_out(without, np.array(starts, dtype="datetime64[D]"), names, rule.direction)
+    _, shift = events_and_dates(lambda _: moved, sample.rows, sample.frame, rule.direction, seed=seed, draws=spec.draws)
+    return [alone, shift, answers.forecast(sample, spec, rule, seed)]
 
 
 def _null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null | None:
-    values, here, _, sizes = answers.placebo_shares(sample, seed, spec.draws)
-    share = here[1] / max(1, here.sum())
-    return Null(values, share, "share of attacks that fall after, responses and peaks mixed") if sizes.size else None
+    null, sets = answers.placebo_shares(sample, seed, spec.draws)
+    return null if sets else None
 
 
-def _power(sample: Sample, spec: Spec, rule: Rule, effects: np.ndarray) -> np.ndarray | None:
+def _power(sample: Sample, spec: Spec, rule: Rule, effects: np.ndarray) -> np.ndarray:
     return answers.answer_power(sample.pairs[:, 0], effects, rule.alpha, rule.direction, seed=0)
 
 
@@ -156,13 +142,14 @@ def single_case(strikes: int, attacks: int, days: float, reach: int) -> list[Fin
     >>> [round(f.estimate, 3) for f in single_case(29, 2, 365, 7)]
     [0.427, 0.038, 0.671]
     """
-    before, after = (1 - np.exp(-reach * n / days) for n in (strikes, attacks))
-    names = {"strike_before": "chance that a day has a strike within the reach before it",
-             "attack_after": "chance that a strike has an attack within the reach after it",
-             "any_pair": "chance that one strike or more has an attack within the reach after it"}  # fmt: skip
+    before, after = (float(1 - np.exp(-reach * n / days)) for n in (strikes, attacks))
     notes = (f"{strikes} strikes and {attacks} attacks in {days:g} days, reach {reach} days, Poisson",)
-    values = zip(names.items(), (before, after, 1 - (1 - after) ** strikes), strict=True)
-    return [Finding(name, method, estimate=float(value), notes=notes) for (name, method), value in values]
+    chances = {
+        "strike_before": ("a day has a strike within the reach before it", before),
+        "attack_after": ("a strike has an attack within the reach after it", after),
+        "any_pair": ("one strike or more has an attack within the reach after it", 1 - (1 - after) ** strikes),
+    }
+    return [Finding(name, f"chance that {what}", estimate=p, notes=notes) for name, (what, p) in chances.items()]
 
 
 def waiting_time(sample: Linked, spec: Spec, rule: Rule, seed: int) -> Finding:
@@ -173,9 +160,10 @@ def waiting_time(sample: Linked, spec: Spec, rule: Rule, seed: int) -> Finding:
     """
     y, strikes = sample.clock(sample.driver)
     attacks, day = np.flatnonzero(y), np.arange(y.size)
-    found = Finding("waiting_time", "mean wait for the next attack, every circular shift", n=int((strikes > 0).sum()))
-    if not attacks.size or not found.n:
-        return replace(found, alternative=rule.direction, reason="no attack or no strike on the days that count")
+    found = Finding("waiting_time", "mean wait for the next attack, every circular shift", n=np.count_nonzero(strikes),
+                    alternative=rule.direction)  # fmt: skip
+    if not (attacks.size and found.n):
+        return replace(found, reason="no attack or no strike on the days that count")
     waits = np.append(attacks, attacks[0] + y.size)[np.searchsorted(attacks, day)] - day
     total = shift_counts(waits, strikes > 0)
     less, greater = (float((side * total >= side * total[0]).mean()) for side in (1, -1))

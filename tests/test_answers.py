@@ -11,7 +11,7 @@ from analysis_lib.finding import Finding
 from analysis_lib.hawkes import ahead
 from analysis_lib.placebo import sign_flips
 from analysis_lib.rates import rate_power
-from analysis_lib.robust import count_family, moment_theta, robust_fit, wald
+from analysis_lib.regression import count_family, moment_theta, robust_fit, wald
 from analysis_lib.series import sum_before
 
 PAIRS = np.array([[6, 2], [5, 3], [4, 1], [7, 4], [3, 2], [5, 0]])
