@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis_lib.finding import Finding
+from analysis_lib.finding import Alternative, Finding
+from analysis_lib.shares import both_tails
 
 Test = Callable[..., Finding]  # (sample, spec, rule, seed) → Finding
 Tests = Callable[..., list[Finding]]
@@ -14,11 +15,22 @@ Tests = Callable[..., list[Finding]]
 
 @dataclass(frozen=True)
 class Null:
-    """The randomised null for its picture: the statistic's values, the observed one, what it is."""
+    """The randomised null, for its picture and its p: the statistic's values, the observed one, what it is."""
 
     values: np.ndarray
     observed: float
     label: str
+
+    def finding(self, quantity: str, method: str, alternative: Alternative = "greater", own=1, **cells) -> Finding:
+        """The observed value beside the others; `cells` replace what is said here of n, null value, attainable p.
+
+        Of values that were drawn p is add-one (Phipson and Smyth 2010, doi 10.2202/1544-6115.1585); with `own` 0 it is
+        exact: the values are all there are, the observed one among them.
+        """
+        size = self.values.size + own
+        tails = ((own + (side * (self.values - self.observed) <= 1e-9).sum()) / size for side in (1, -1))
+        cells = {"n": self.values.size, "null_value": 0.0, "attainable_p": 1 / size} | cells
+        return Finding(quantity, method, estimate=self.observed, **both_tails(*tails, alternative), **cells)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtr
 
+from analysis_lib import links
 from analysis_lib.claims import Rule, Spec
 from analysis_lib.coordination import coincidence
 from analysis_lib.design import Design, Null
@@ -19,15 +19,10 @@ from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
 from analysis_lib.regression import count_family, estimable, fitted_means, moment_theta, robust_fit, wald
 from analysis_lib.sensitivity import date_shift, leave_one_out
-from analysis_lib.series import Series, exposure, select, series_of, sum_before
-from analysis_lib.shares import both_tails
+from analysis_lib.series import daily_counts, select, series_of
+from analysis_lib.sources.bundled import Tables
 from analysis_lib.sources.ucdp import Ged, load_ged
 from analysis_lib.windows import Window
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from analysis_lib.sources.bundled import Tables
 
 GED = "ged.csv"  # beside events.csv
 FEWEST = 20  # days after an attack, and other days
@@ -35,50 +30,48 @@ SPLINE_DAYS = 60  # days from knot to knot of the smooth course of time
 LATEST, FOUND = 1.644854, 0.841621  # normal quantiles of a one-sided 5 % test and of 80 % power
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Two daily series over the frame, longer by the lags on either side: `militia` attacks and `target` events.
+@dataclass(frozen=True, kw_only=True)
+class Sample(links.Sample):
+    """The militia's `rows`, and over the frame, longer by the lags on either side, two daily series.
 
-    `kept`, int: positions of the days whose lags and leads were all watched, on which the regression runs.
+    `driver` counts the militia's attacks, `series` the events of the other side. `kept`, int: positions of the days
+    whose lags and leads were all watched, on which the regression runs.
     """
 
-    rows: pd.DataFrame
-    frame: Window
-    militia: Series
-    target: Series
     kept: np.ndarray
-    lag: int
     ged: Ged
-    window: None = None
 
     @cached_property
     def y(self) -> np.ndarray:
-        """Events of the target on the kept days."""
-        return self.target.counts[self.kept]
+        """Events of the other side on the kept days."""
+        return self.series.counts[self.kept]
 
-    def attack(self, lags: np.ndarray) -> np.ndarray:
-        """Was there a militia attack so many days before each kept day? float (kept days, lags); a lead is negative."""
-        return (self.militia.counts > 0)[self.kept[:, None] - lags].astype(float)
+    @property
+    def lags(self) -> np.ndarray:
+        return np.arange(1, self.lag_days + 1)
+
+    def attack(self, lags: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
+        """Was there a militia attack so many days before each kept day? bool (…, kept days, lags); a lead is negative.
+
+        `counts` (…, days) stand for those of the sample.
+        """
+        return ((self.driver if counts is None else counts) > 0)[..., self.kept[:, None] - lags]
 
     @cached_property
     def near(self) -> np.ndarray:
         """Kept days that follow an attack within the lags: bool (kept days,)."""
         return self.attack(self.lags).any(axis=1)
 
-    @property
-    def lags(self) -> np.ndarray:
-        return np.arange(1, self.lag + 1)
-
     @cached_property
     def course(self) -> np.ndarray:
-        """What else moves the target: own lags, day of the week, a cubic spline of time; float (kept days, columns)."""
+        """What else moves the events: own lags, day of the week, a cubic spline of time; float (kept days, columns)."""
         from scipy.interpolate import BSpline
 
         day = self.kept
-        own = np.log1p(self.target.counts[day[:, None] - self.lags])
-        weekday = np.eye(7)[self.target.days[day].astype(int) % 7]
+        own = np.log1p(self.series.counts[day[:, None] - self.lags])
+        weekday = np.eye(7)[self.series.days[day].astype(int) % 7]
         inner = np.linspace(day[0], day[-1] + 1, max(2, day.size // SPLINE_DAYS + 1))
-        knots = np.concatenate([[inner[0]] * 3, inner, [inner[-1]] * 3])
+        knots = np.pad(inner, 3, "edge")
         return np.column_stack([own, weekday, BSpline.design_matrix(day.astype(float), knots, 3).toarray()[:, 1:]])
 
     @cached_property
@@ -102,18 +95,16 @@ def _ged(path: Path, theatres: tuple[str, ...], bloc: str | None, sha256: str) -
 
 def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample:
     """The sample of a specification, cut at `as_of`; InputMissing without GED or with too few events or days to fit."""
-    other, known = spec.against, tables.as_of(as_of)
-    if other is None or not spec.lag_days:
+    other, known, lag = spec.against, tables.as_of(as_of), spec.lag_days
+    if other is None or not lag:
         raise BadInput("test lagged_regression: got no `against` or no lag_days; allowed: both; give them")
     ged = _ged(tables.folder / GED, other.theatres, other.bloc, tables.sha256.get(GED, ""))
-    lag, rows = spec.lag_days, select(known.events, spec)
-    span = Window(spec.frame.shift(-lag).start, spec.frame.shift(lag).end)
-    days = span.calendar()
-    watched = exposure(known.coverage, spec, span) & ged.span.mask(days)
-    militia = series_of(rows["date"].to_numpy().astype("datetime64[D]"), watched, span)
-    around = sum_before(np.append(watched, [False] * (lag + 1)), 2 * lag + 1)[lag + 1 :] == 2 * lag + 1
-    kept = np.flatnonzero(around & spec.frame.mask(days))
-    sample = Sample(rows, spec.frame, militia, series_of(ged.dates, watched, span), kept, lag, ged)
+    rows, span = select(known.events, spec), Window(spec.frame.shift(-lag).start, spec.frame.shift(lag).end)
+    militia = daily_counts(known, spec, span)
+    series = series_of(ged.dates, militia.observed & ged.span.mask(militia.days), span)
+    around = np.convolve(series.observed, np.ones(2 * lag + 1), "same") > 2 * lag
+    sample = Sample(rows, spec.frame, series, militia.counts, False, known, lag, ged=ged,
+                    kept=np.flatnonzero(around & spec.frame.mask(series.days)))  # fmt: skip
     near, far = int(sample.near.sum()), int((~sample.near).sum())
     if not estimable(sample.y) or min(near, far) < FEWEST:
         raise InputMissing(
@@ -125,13 +116,10 @@ def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample
 
 def effects(sample: Sample, exposed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log rate ratios of the columns of `exposed` (kept days, k), and their covariance: NB2, Newey–West errors."""
-    design = np.column_stack([sample.course, exposed])
-    coef, covariance = robust_fit(sample.y, design, count_family(moment_theta(sample.y, design)), sample.lag)
-    k = exposed.shape[1]
+    design, k = np.column_stack([sample.course, exposed]), exposed.shape[1]
+    family = count_family(moment_theta(sample.y, design))
+    coef, covariance = robust_fit(sample.y, design, family, sample.lag_days)
     return coef[-k:], covariance[-k:, -k:]
-
-
-# ---- the design: (sample, spec, rule, seed) → Finding ----------------------------------------------------------------
 
 
 def lagged_regression(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
@@ -141,16 +129,16 @@ def lagged_regression(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Find
     whose p has no lower bound. Several attacks within the lags count as one: a sum over lags would fall short where the
     effect does not add up (shown as `sum_of_lags`). Misleads where a third cause moves both within weeks.
     """
-    ged = sample.ged
+    ged, y = sample.ged, sample.y
     aside = "".join(f"; {count} set aside: {reason}" for reason, count in ged.set_aside.items() if count)
-    found = Finding("lagged_ratio", "negative binomial regression, Newey–West errors", n=int(sample.y.sum()),
-                    exposure=float(sample.y.size), alternative=rule.direction, attainable_p=0.0,
-                    notes=(f"{sample.near.sum()} of {sample.y.size} days follow an attack within {sample.lag} days",
-                           f"{GED}: {ged.rows} rows, {ged.dates.size} used{aside}"))  # fmt: skip
+    notes = (f"{sample.near.sum()} of {y.size} days follow an attack within {sample.lag_days} days",
+             f"{GED}: {ged.rows} rows, {ged.dates.size} used{aside}")  # fmt: skip
+    power = None if rule.claimed_effect is None else _power(sample, spec, rule, rule.claimed_effect)
     [coef], [[variance]] = effects(sample, sample.near[:, None])
-    found = wald(found, coef, variance, rule.direction)
-    power = None if rule.claimed_effect is None else float(_power(sample, spec, rule, rule.claimed_effect))
-    return replace(found, power=power, mde=float(np.exp(_sign(rule) * (LATEST + FOUND) * np.sqrt(variance))))
+    found = Finding("lagged_ratio", "negative binomial regression, Newey–West errors", n=int(y.sum()), exposure=y.size,
+                    attainable_p=0.0, notes=notes, power=power,
+                    mde=np.exp(_sign(rule) * (LATEST + FOUND) * np.sqrt(variance)))  # fmt: skip
+    return wald(found, coef, variance, rule.direction)
 
 
 def _sign(rule: Rule) -> int:
@@ -164,7 +152,7 @@ def _power(sample: Sample, spec: Spec, rule: Rule, ratios: np.ndarray | float) -
 def _null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null:
     """Score residuals on days after attacks, those days shifted around the circle of kept days."""
     z = (sample.shifts - sample.shifts.mean()) / sample.shifts.std()
-    return Null(z, float(z[0]), "score of the days after attacks, in standard deviations of the shifts")
+    return Null(z, z[0], "score of the days after attacks, in standard deviations of the shifts")
 
 
 def shifted(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
@@ -173,16 +161,13 @@ def shifted(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     H0: the place of the militia attacks on the calendar is arbitrary; exact, the identity included. Misleads where the
     militia's days come in few long spells: then few shifts tell anything new.
     """
-    null = _null(sample, spec, rule, seed)
-    less, greater = ((side * null.values <= side * null.observed + 1e-9).mean() for side in (1, -1))
-    return Finding("circular_shift", "score of the days after attacks, every circular shift", estimate=null.observed,
-                   null_value=0.0, attainable_p=1 / null.values.size, n=null.values.size,
-                   **both_tails(less, greater, rule.direction))  # fmt: skip
+    method = "score of the days after attacks, every circular shift"
+    return _null(sample, spec, rule, seed).finding("circular_shift", method, rule.direction, own=0)
 
 
 def trigger(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     """Events on the days after attacks over their mean when those days are shifted within half-years."""
-    half = sample.target.days[sample.kept].astype("datetime64[M]").astype(int) // 6
+    half = sample.series.days[sample.kept].astype("datetime64[M]").astype(int) // 6
     found = coincidence("coincidence", sample.y, sample.near, rule, half)
     notes = (f"{sample.y[sample.near].sum()} of {sample.y.sum()} events on days after attacks",)
     return replace(found, method="events on days after attacks, every circular shift within half-years", notes=notes)
@@ -196,7 +181,7 @@ def case_crossover(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding
     """
     from statsmodels.discrete.conditional_models import ConditionalPoisson
 
-    day = sample.target.days[sample.kept]
+    day = sample.series.days[sample.kept]
     stratum = day.astype("datetime64[M]").astype(int) * 7 + day.astype(int) % 7
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # strata without a contrast are dropped
@@ -213,8 +198,7 @@ def lead_placebo(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     """
     found = Finding("lead_placebo", "effect after attacks over effect before them", n=int(sample.y.sum()))
     coef, covariance = effects(sample, np.column_stack([sample.near, sample.attack(-sample.lags).any(axis=1)]))
-    contrast = np.array([1, -1])
-    return wald(found, contrast @ coef, contrast @ covariance @ contrast, rule.direction)
+    return wald(found, coef[0] - coef[1], covariance.trace() - 2 * covariance[0, 1], rule.direction)
 
 
 def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
@@ -222,35 +206,32 @@ def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     coef, covariance = effects(sample, sample.attack(sample.lags))
     joint = Finding("sum_of_lags", "attacks on each of the days before together, one joint test")
     lags = np.append(-sample.lags[::-1], sample.lags)
+    names = (f"lag_{lag}" if lag > 0 else f"lead_{-lag}" for lag in lags)
     each, errors = effects(sample, sample.attack(lags))
-    names = [f"lag_{lag}" if lag > 0 else f"lead_{-lag}" for lag in lags]
     method = "rate ratio of that day, beside the other lags and leads"
     alone = zip(names, each, np.diag(errors), strict=True)
-    found = [wald(Finding(name, method), value, variance, "two-sided") for name, value, variance in alone]
-    return [wald(joint, coef.sum(), covariance.sum(), rule.direction), *found]
+    return [wald(joint, coef.sum(), covariance.sum(), rule.direction),
+            *(wald(Finding(name, method), value, error, "two-sided") for name, value, error in alone)]  # fmt: skip
 
 
 def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
     """Without any single attack day, with dates moved within their precision, by the p of the shifts; the mechanism."""
 
     def p_values(dates: np.ndarray) -> np.ndarray:
-        position, valid = sample.militia.positions(dates)
-        attacks = np.zeros((len(dates), sample.militia.days.size), dtype=bool)
-        np.logical_or.at(attacks, (np.arange(len(dates))[:, None], position), valid)
-        near = np.any([attacks[:, sample.kept - k] for k in sample.lags], axis=0)
+        near = sample.attack(sample.lags, sample.series.recount(dates)).any(axis=-1)
         return (_sign(rule) * (sample.shifts - (near @ sample.residuals)[:, None]) >= -1e-9).mean(axis=1)
 
-    dates = sample.rows["date"].to_numpy().astype("datetime64[D]")
-    inside = sample.militia.positions(dates)[1]
+    dates, side = sample.rows["date"].to_numpy().astype("datetime64[D]"), rule.direction
+    inside = sample.series.positions(dates)[1]
     days, precision = np.unique(dates[inside]), list(sample.rows["date_precision"][inside])
     found = (
-        leave_one_out(p_values, days, [f"the attacks of {day}" for day in days], rule.direction),
-        date_shift(p_values, dates[inside], precision, rule.direction, seed=seed, draws=min(spec.draws, 999)),
+        leave_one_out(p_values, days, [f"the attacks of {day}" for day in days], side),
+        date_shift(p_values, dates[inside], precision, side, seed=seed, draws=min(spec.draws, 999)),
     )
     return [
         *(replace(f, method=f"{f.method.replace('primary p', 'p')}, by every circular shift") for f in found),
         Finding("mechanism", "an effect that does not run through the coalition's effort", role="rival",
-                alternative=rule.direction, reason="coalition sorties, which the text names, are not coded"),
+                alternative=side, reason="coalition sorties, which the text names, are not coded"),
     ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,13 @@ def of_z(quantity: str, method: str, z: float, n: int, least: int, **more: Any) 
     if n < least or not np.isfinite(z):
         reason = f"{n} where at least {least} are needed" if n < least else "all values are equal: nothing to compare"
         return Finding(quantity, method, alternative="greater", n=n, reason=reason)
-    return Finding(quantity, method, p_value=float(ndtr(-z)), p_two_sided=float(2 * ndtr(-abs(z))), n=n,
-                   alternative="greater", **({"estimate": float(z), "null_value": 0.0} | more))  # fmt: skip
+    cells = {"estimate": z, "null_value": 0.0, "p_value": ndtr(-z), "p_two_sided": 2 * ndtr(-abs(z)), "n": n} | more
+    return Finding(quantity, method, alternative="greater", **cells)
+
+
+def at_ends(limits: Iterable[float]) -> dict[str, float]:
+    """The cells of a finding for limits at ENDS."""
+    return dict(zip(("low", "high", "limit_low", "limit_high"), limits, strict=True))
 
 
 def inner_times(days: np.ndarray, span: int) -> np.ndarray:
@@ -74,8 +79,7 @@ def _growth(mean: float, n: int) -> np.ndarray:
     c = np.linspace(-60, 60, 12000)  # without 0
     means, sd = _law(c, 1.0)
     at, spread = np.interp(mean, means, c), np.interp(mean, means, sd)
-    total = c / 2 + np.abs(c) / 2 + np.log1p(-np.exp(-np.abs(c))) - np.log(np.abs(c))  # log of the integral of exp(c t)
-    step = c - at
+    step, total = c - at, np.log(np.expm1(c) / c)  # the log of the integral of exp(c t)
     root = np.sign(step) * np.sqrt(2 * n * np.maximum(total - np.interp(at, c, total) - step * mean, 0))
     far = np.abs(root) > 0.1
     better = root[far] + np.log(step[far] * spread * np.sqrt(n) / root[far]) / root[far]
@@ -101,14 +105,13 @@ def trend(series: Series, claimed: float | None = None, alpha: float = 0.05) -> 
     if not n:
         return of_z("growth_per_90_days", "Laplace test", 0.0, 0, 1)
     growth = _growth(times.mean() / span, n)
-    estimate, low, high, limit_low, limit_high = (float(np.exp(x / span * PER)) for x in growth)
+    estimate, *limits = np.exp(growth / span * PER)
     power = trend_power(n, span, ratios, alpha)
     note = f"doubling time {span * np.log(2) / growth[0]:.0f} days" if growth[0] > 0 else "no growth"
-    return of_z("growth_per_90_days", "Laplace test; ratio of rates under exponential growth",
-                float(laplace(times, span)), n, 1, estimate=estimate, low=low, high=high, null_value=1.0, notes=(note,),
-                limit_low=limit_low, limit_high=limit_high, attainable_p=float(ndtr(-np.sqrt(3 * n))),
-                exposure=float(span), power=float(trend_power(n, span, claimed, alpha)) if claimed else None,
-                mde=float(np.interp(0.8, power, ratios)) if power[-1] >= 0.8 else None)  # fmt: skip
+    return of_z("growth_per_90_days", "Laplace test; ratio of rates under exponential growth", laplace(times, span), n,
+                1, estimate=estimate, null_value=1.0, notes=(note,), exposure=span, **at_ends(limits),
+                attainable_p=ndtr(-np.sqrt(3 * n)), mde=np.interp(0.8, power, ratios) if power[-1] >= 0.8 else None,
+                power=trend_power(n, span, claimed, alpha) if claimed else None)  # fmt: skip
 
 
 def crow(times: np.ndarray, span: float, failure_truncated: bool = False) -> tuple[float, float, int]:
@@ -122,26 +125,26 @@ def crow_amsaa(series: Series) -> Finding:
     times, span = inner(series)
     beta, chi2, df = crow(times, span) if times.size else (np.nan, np.nan, 2)
     low, high = beta * gammaincinv(df / 2, [0.025, 0.975]) / max(times.size, 1)
-    return of_z("crow_amsaa", "Crow–AMSAA power law, chi-squared", float(-ndtri(gammainc(df / 2, chi2 / 2))),
-                times.size, 2, estimate=beta, low=low, high=high, null_value=1.0, exposure=float(span))  # fmt: skip
+    return of_z("crow_amsaa", "Crow–AMSAA power law, chi-squared", -ndtri(gammainc(df / 2, chi2 / 2)), times.size, 2,
+                estimate=beta, low=low, high=high, null_value=1.0, exposure=span)  # fmt: skip
 
 
 def lewis(times: np.ndarray, span: float) -> float:
     """Lewis and Robinson (1974): Laplace's U divided by the coefficient of variation of the gaps from 0."""
     gaps = np.diff(times, prepend=0.0)
-    return float(laplace(times, span) * gaps.mean() / gaps.std(ddof=1)) if np.unique(gaps).size > 1 else np.nan
+    return laplace(times, span) * gaps.mean() / gaps.std(ddof=1) if np.unique(gaps).size > 1 else np.nan
 
 
 def lewis_robinson(series: Series) -> Finding:
     """Does a renewal process, gaps of any law, get denser? Salvos are no trend; misleads with a handful of gaps."""
     times, span = inner(series)
-    return of_z("lewis_robinson", "Lewis–Robinson test", lewis(times, span), times.size, 3, exposure=float(span))
+    return of_z("lewis_robinson", "Lewis–Robinson test", lewis(times, span), times.size, 3, exposure=span)
 
 
 def kendall(x: np.ndarray) -> tuple[float, float, float, float]:
     """Kendall's S, its variance with ties, the Hamed–Rao factor for it, the Theil–Sen slope per step; x (n,)."""
     n, (i, j) = x.size, np.triu_indices(x.size, 1)
-    slope = float(np.median((x[j] - x[i]) / (j - i)))
+    slope = np.median((x[j] - x[i]) / (j - i))
     ties = np.unique(x, return_counts=True)[1]
     variance = (n * (n - 1) * (2 * n + 5) - (ties * (ties - 1) * (2 * ties + 5)).sum()) / 18
     flat = x - slope * np.arange(n)
@@ -149,7 +152,7 @@ def kendall(x: np.ndarray) -> tuple[float, float, float, float]:
     rho = np.correlate(ranks, ranks, "full")[n:] / max(ranks @ ranks, 1e-12)
     left = n - np.arange(1, n)
     weight = left * (left - 1) * (left - 2) * (np.abs(rho) > 1.96 / np.sqrt(n))
-    return np.sign(x[j] - x[i]).sum(), variance, 1 + 2 * float(weight @ rho) / (n * (n - 1) * (n - 2)), slope
+    return np.sign(x[j] - x[i]).sum(), variance, 1 + 2 * weight @ rho / (n * (n - 1) * (n - 2)), slope
 
 
 def mann_kendall(x: np.ndarray, what: str) -> Finding:
@@ -159,7 +162,7 @@ def mann_kendall(x: np.ndarray, what: str) -> Finding:
     autocorrelated. Mann 1945, doi 10.2307/1907187. Misleads with many ties at zero: power is low.
     """
     s, variance, factor, slope = kendall(x) if x.size > 3 else (0.0, np.nan, 1.0, np.nan)
-    z = float((s - np.sign(s)) / np.sqrt(variance * max(factor, 1.0))) if variance else np.nan
+    z = (s - np.sign(s)) / np.sqrt(variance * max(factor, 1.0)) if variance else np.nan
     note = f"Theil–Sen slope {slope:.3g} a step; variance x {max(factor, 1.0):.3g}"
     return of_z("mann_kendall", f"Mann–Kendall test of {what}", z, x.size, 4, notes=(note,))
 
@@ -206,9 +209,7 @@ def progress_p(days: np.ndarray, seed: int, draws: int) -> tuple[np.ndarray, np.
     return simulated_p(b, n, lambda size: exponent_null(size, seed, draws)), b, n
 
 
-def progress_curve(
-    days: np.ndarray, claimed: float | None = None, alpha: float = 0.05, *, seed: int, draws: int
-) -> Finding:
+def progress_curve(days: np.ndarray, claimed: float | None = None, alpha=0.05, *, seed: int, draws: int) -> Finding:
     """Exponent b of the progress curve, gap n = first gap x n^-b, of days (n,); b > 0: each attack comes sooner.
 
     H0: a constant rate, gaps exponential. Whatever the true b, its error has the law of b under H0, so that p, interval
@@ -219,14 +220,12 @@ def progress_curve(
     method = "progress curve, least squares on logarithms; law of b under a constant rate"
     if n < 2:
         return of_z("progress_curve", method, 0.0, int(n), 2)
-    null = exponent_null(int(n), seed, draws)
-    high, low, limit_high, limit_low = (float(b - q) for q in np.quantile(null, [0.025, 0.975, 0.05, 0.95]))
+    null, least = exponent_null(int(n), seed, draws), 1 / (draws + 1)
     critical, fifth = np.quantile(null, [1 - alpha, 0.2])
-    power = None if claimed is None else float((null >= critical - claimed).mean())
-    return Finding("progress_curve", method, estimate=float(b), low=low, high=high, p_value=float(p), null_value=0.0,
-                   p_two_sided=float(min(1, 2 * min(p, 1 - p + 1 / (draws + 1)))), attainable_p=1 / (draws + 1),
-                   power=power, mde=float(critical - fifth), alternative="greater", limit_low=limit_low,
-                   limit_high=limit_high, n=int(n), exposure=float(np.ptp(days)), seed=seed, draws=draws,
+    return Finding("progress_curve", method, estimate=b, p_value=p, p_two_sided=min(1, 2 * min(p, 1 - p + least)),
+                   attainable_p=least, power=None if claimed is None else (null >= critical - claimed).mean(),
+                   mde=critical - fifth, alternative="greater", null_value=0.0, n=int(n), exposure=np.ptp(days),
+                   **at_ends(b - np.quantile(null, [0.975, 0.025, 0.95, 0.05])), seed=seed, draws=draws,
                    notes=(f"gaps between attack days; standard error {null.std():.2f}",))  # fmt: skip
 
 
@@ -237,14 +236,13 @@ def joint_null(series: Series, seed: int, draws: int) -> np.ndarray | None:
     stay as they are (see `inner_times`). None with fewer than three days to move, or no days to move them to.
     """
     days, span = np.unique(series.event_days), int(series.observed.sum()) - 2
-    own = days[(days > 0) & (days <= span)]
-    if own.size < 3 or own.size >= span:
+    inside = (days > 0) & (days <= span)
+    if not 3 <= (n := inside.sum()) < span:
         return None
-    random = np.random.default_rng(seed).random((draws, span), dtype=np.float32)
-    sets = np.vstack([own, np.sort(np.argpartition(random, own.size, axis=1)[:, : own.size], axis=1) + 1])
-    first, last = (np.full((draws + 1, int((days == day).sum())), day) for day in (0, span + 1))
-    b = exponent(np.diff(np.hstack([first, sets, last])))[0]
-    values = np.column_stack([laplace(sets - 0.5, span), -np.log(np.log(span / (sets - 0.5)).sum(axis=1)), b])
+    random, sets = np.random.default_rng(seed).random((draws, span), dtype=np.float32), np.tile(days, (draws + 1, 1))
+    sets[1:, inside] = np.sort(np.argpartition(random, n, axis=1)[:, :n], axis=1) + 1
+    times, b = sets[:, inside] - 0.5, exponent(np.diff(sets))[0]
+    values = np.column_stack([laplace(times, span), -np.log(np.log(span / times).sum(axis=1)), b])
     return (values - values[1:].mean(axis=0)) / values[1:].std(axis=0)
 
 

@@ -113,7 +113,7 @@ def test_the_primary_is_statsmodels_negative_binomial(claim, doubled):
 
 def test_days_after_attacks_are_those_of_a_loop(claim, doubled):
     _, sample = findings(claim, doubled, lag_days=3)
-    hit = sample.militia.counts > 0
+    hit = sample.driver > 0
     assert sample.near.tolist() == [any(hit[t - k] for k in (1, 2, 3)) for t in sample.kept]
     assert sample.attack(np.array([-1]))[:, 0].tolist() == [float(hit[t + 1]) for t in sample.kept]
 
@@ -131,8 +131,8 @@ def test_leaving_out_a_day_is_the_shift_test_without_it(claim, doubled):
     """The largest p over days left out, each taken from the calendar and compared with the shifts of the whole one."""
     sample = DESIGN.sample(claim.with_knobs({"frame_start": "2020-06-01", "frame_end": "2020-09-30"}), doubled)
     slow = []
-    for day in np.flatnonzero(sample.militia.counts):
-        hit = sample.militia.counts > 0
+    for day in np.flatnonzero(sample.driver):
+        hit = sample.driver > 0
         hit[day] = False
         near = np.array([any(hit[t - k] for k in range(1, 6)) for t in sample.kept])
         slow.append((sample.shifts >= sample.residuals @ near - 1e-9).mean())
@@ -183,9 +183,9 @@ def test_a_specification_without_its_knobs_is_bad_input(claim, registry, doubled
 
 def test_what_is_later_than_the_date_is_unknown(claim, doubled):
     sample = DESIGN.sample(claim.spec, doubled, date(2021, 6, 6))
-    last = sample.target.days[sample.kept[-1]]
+    last = sample.series.days[sample.kept[-1]]
     assert last == np.datetime64("2021-06-01")  # five days of leads must have been seen
-    assert not sample.militia.counts[sample.militia.days > np.datetime64("2021-06-06")].any()
+    assert not sample.driver[sample.series.days > np.datetime64("2021-06-06")].any()
 
 
 # ---- the command that adds the data ----------------------------------------------------------------------------------

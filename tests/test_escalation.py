@@ -10,6 +10,7 @@ from scipy.special import ndtr
 from worlds import YEAR, coverage_row, event_row, event_rows, steady_days, write
 
 from analysis_lib import Finding, Series, Verdict, Window, evaluate, judge, load_tables, run_spec
+from analysis_lib.design import Null
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.gaps import scan
 from analysis_lib.regression import THETAS, loglike, nb_slope
@@ -350,6 +351,13 @@ def test_the_slope_is_a_likelihood_ratio_of_a_regression_on_the_date():
     assert found.low < found.estimate < found.high
     back = nb_slope(replace(series, counts=series.counts[::-1]))
     assert back.estimate == pytest.approx(1 / found.estimate, rel=0.2)
+
+
+def test_a_value_beside_its_null_is_add_one_where_drawn_and_exact_where_all_are_there():
+    null = Null(np.array([1.0, 2, 2, 5]), 2.0, "")
+    drawn, exact = null.finding("q", "m"), null.finding("q", "m", "less", own=0, n=7)
+    assert (drawn.p_value, drawn.p_two_sided, drawn.attainable_p, drawn.n) == pytest.approx((4 / 5, 1, 1 / 5, 4))
+    assert (exact.p_value, exact.p_two_sided, exact.attainable_p, exact.n) == pytest.approx((3 / 4, 1, 1 / 4, 7))
 
 
 @pytest.mark.parametrize("claim", DESIGNED)
