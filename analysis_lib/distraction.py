@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtr
 
-from analysis_lib import links
+from analysis_lib import coordination
 from analysis_lib.claims import Rule, Spec
 from analysis_lib.coordination import coincidence
 from analysis_lib.design import Design, Null
@@ -31,7 +31,7 @@ LATEST, FOUND = 1.644854, 0.841621  # normal quantiles of a one-sided 5 % test a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(links.Sample):
+class Sample(coordination.Sample):
     """The militia's `rows`, and over the frame, longer by the lags on either side, two daily series.
 
     `driver` counts the militia's attacks, `series` the events of the other side. `kept`, int: positions of the days

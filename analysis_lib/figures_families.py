@@ -13,11 +13,10 @@ from matplotlib.pyplot import Axes
 from scipy.stats import binom
 
 from analysis_lib.answers import Sample, matched_days
-from analysis_lib.outcomes import toll
-from analysis_lib.coordination import SAMPLED, pairs
+from analysis_lib.coordination import FRONTS, SAMPLED, TARGETS, pairs, theatres
 from analysis_lib.figures import LOOKS, STYLE, add_up, intervals, lines, need, note, picture, shade
 from analysis_lib.finding import number, percent
-from analysis_lib.coordination import FRONTS, TARGETS, theatres
+from analysis_lib.outcomes import toll
 from analysis_lib.paths import REGION
 from analysis_lib.richness import first_appearances
 from analysis_lib.series import select, sum_before
