@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing, Mismatch, plain
+from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing, Mismatch, ReportFailed, plain
 from analysis_lib.paths import REPORTS, ROOT, data_dir, shown, user_registry
 
 
@@ -26,21 +26,17 @@ class Commands(TyperGroup):
             return result
         except BrokenPipeError:  # the reader has gone: say nothing, and let nothing be said at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 1
+            code, lines = 1, ()
         except ClaimsError as error:
-            code = _told(error.exit_code, *error.lines)
+            code, lines = error.exit_code, error.lines
         except OSError as error:
             name = shown(Path(os.fsdecode(error.filename))) if error.filename else type(error).__name__
-            code = _told(1, f"{name}: {(error.strerror or 'cannot be used').lower()}")
+            code, lines = 1, (f"{name}: {(error.strerror or 'cannot be used').lower()}",)
         except KeyboardInterrupt:
-            code = _told(130, "interrupted; nothing was published")
+            code, lines = 130, ("interrupted; nothing was published",)
+        for line in lines:
+            typer.echo(f"error: {plain(line)}", err=True)
         raise typer.Exit(code)
-
-
-def _told(code: int, *lines: str) -> int:
-    for line in lines:
-        typer.echo(f"error: {plain(line)}", err=True)
-    return code
 
 
 def _say(template: str, err: bool = False, **values: Any) -> None:
@@ -189,10 +185,10 @@ def report(
             ids or None, out=out, data=data, claims=claims, as_of=as_of, seed=seed, knobs=dict(knobs), jobs=jobs,
             force=force, keep=keep, progress=progress,
         )  # fmt: skip
-    code = _told(1 if run.failed else 0, *run.failed.values())
     if not quiet:
         typer.echo(run.summary())
-    raise typer.Exit(code)
+    if run.failed:
+        raise ReportFailed(*run.failed.values())
 
 
 @app.command()

@@ -196,8 +196,7 @@ def files_of(executed: Any, plan: Plan) -> dict[str, bytes]:
     for name in ("data_sha256", "registry_sha256"):
         if record[name] != plan.provenance[name]:
             raise ReportFailed(f"{name} changed while the notebook ran; run it again")
-    page = claim_page(executed, record, plan)
-    contents = {"html": page, "ipynb": canonical(executed), "json": canonical(record)}
+    contents = {"html": claim_page(executed, record, plan), "ipynb": canonical(executed), "json": canonical(record)}
     return {f"claims/{plan.name}.{kind}": content for kind, content in contents.items()}
 
 
@@ -220,8 +219,8 @@ def _publish(
         return
     from analysis_lib.site import board
 
-    names = [name for entry in entries.values() for name in entry["files"]]
-    files = {name: made.get(name) or (out / LATEST / name).read_bytes() for name in names}
+    files = {path: made.get(path) or (out / LATEST / path).read_bytes()
+             for entry in entries.values() for path in entry["files"]}  # fmt: skip
     found = {name: json.loads(files[f"claims/{name}.json"]) for name in entries}
     files["index.html"] = board(registry, found, notes, shared)
     start, end = (f"{moment:%Y%m%dT%H%M%SZ}" for moment in (run.started, datetime.now(UTC)))
