@@ -16,6 +16,7 @@ from analysis_lib.sources.bundled import Tables
 
 Rows = Mapping[str, Mapping[str, Mapping[str, str]]]  # table → key of a row → column → digest of its cell, or sources
 KINDS = ("added", "removed", "changed")
+JUDGED = ("headline", "literal", "inferential")
 
 
 def row_digests(tables: Tables) -> dict[str, dict[str, dict[str, str]]]:
@@ -61,7 +62,7 @@ def changed_claims(old: Mapping, new: Mapping, rows: list[dict[str, Any]]) -> li
             continue
         values = [d for d in differences(was, now)[0] if not d.id.startswith(("rows", "data_sha256"))]
         if values:
-            verdicts = [d for d in values if d.published in VERDICTS and d.id.split()[0] in ("headline", "literal", "inferential")]
+            verdicts = [d for d in values if d.published in VERDICTS and d.id.split()[0] in JUDGED]
             mine = sorted(moved & {*was.get("rows", ()), *now.get("rows", ())})
             found.append({"claim": name, "verdicts": [d._asdict() for d in verdicts], "only": "",
                           "values": [d._asdict() for d in values if d.tolerance], "rows": mine})  # fmt: skip
@@ -71,8 +72,9 @@ def changed_claims(old: Mapping, new: Mapping, rows: list[dict[str, Any]]) -> li
 def between(old: Path, new: Path) -> dict[str, Any]:
     """The changes from one generation's folder to another's."""
     rows = changed_rows(*(_read(folder, "rows.json") for folder in (old, new)))
-    records = ({p.stem: _read(p.parent, p.name) for p in sorted((folder / "claims").glob("*.json"))} for folder in (old, new))
-    return {"old": old.resolve().name, "new": new.resolve().name, "rows": rows, "claims": changed_claims(*records, rows)}
+    pages = (sorted((folder / "claims").glob("*.json")) for folder in (old, new))
+    claims = changed_claims(*({page.stem: _read(page.parent, page.name) for page in there} for there in pages), rows)
+    return {"old": old.resolve().name, "new": new.resolve().name, "rows": rows, "claims": claims}
 
 
 def generation(out: Path, name: str | None, back: int) -> Path:
@@ -82,8 +84,8 @@ def generation(out: Path, name: str | None, back: int) -> Path:
     if name is None and len(there) > back:
         return there[-1 - back]
     if name not in by_name:
-        got = f"generation '{name}': not in {shown(out)}" if name else f"{shown(out)}: fewer than {back + 1} generations"
-        raise BadInput(f"{got}; allowed: {', '.join(by_name) or 'none yet'}; make one: claims report --all")
+        got = f"generation '{name}'" if name else f"only {len(there)} generations"
+        raise BadInput(f"{shown(out)}: {got}; allowed: {', '.join(by_name) or 'none yet'}; make one: claims report --all")
     return by_name[name]
 
 
