@@ -85,7 +85,8 @@ def generation(out: Path, name: str | None, back: int) -> Path:
         return there[-1 - back]
     if name not in by_name:
         got = f"generation '{name}'" if name else f"only {len(there)} generations"
-        raise BadInput(f"{shown(out)}: {got}; allowed: {', '.join(by_name) or 'none yet'}; make one: claims report --all")
+        known = ", ".join(by_name) or "none yet"
+        raise BadInput(f"{shown(out)}: {got}; allowed: {known}; make one: claims report --all")
     return by_name[name]
 
 
