@@ -152,23 +152,28 @@ def simulated(claim: Claim, truth: str, kind: str, events: int, rng: np.random.G
     rows = rows.assign(event_id=[f"S-{i}" for i in range(len(rows))], date=stamps, first_reported=stamps,
                        date_precision="day", possible_duplicate_of="")  # fmt: skip
     if kind == "answered peaks":
-        tables = answered(spec, tables, calendar, days)
+        tables = answered(spec, tables, days, rng)
     others = tables.events[~tables.events["event_id"].isin(real["event_id"])]
     return replace(tables, events=pd.concat([others, rows], ignore_index=True))
 
 
-def answered(spec: Spec, tables: Tables, calendar: np.ndarray, days: np.ndarray) -> Tables:
-    """The responses moved to the days on which most attacks lie behind: what follows is no effect of theirs."""
-    counts = np.bincount((days - calendar[0]).astype(int), minlength=calendar.size)
-    behind, rows = sum_before(counts, 14).astype(float), tables.windows
-    chosen = (rows["kind"] == spec.trigger_kind) & rows["start"].between(str(spec.frame_start), str(spec.frame_end))
-    peaks = []
-    for _ in range(chosen.sum()):
-        peaks.append(int(behind.argmax()))
-        behind[max(peaks[-1] - 28, 0) : peaks[-1] + 29] = -1
-    stamps = pd.Series(calendar[sorted(peaks)], index=rows.index[chosen]).astype(rows["start"].dtype)
-    return replace(tables, windows=rows.assign(start=stamps.reindex(rows.index).fillna(rows["start"]),
-                                               end=stamps.reindex(rows.index).fillna(rows["end"])))  # fmt: skip
+def answered(spec: Spec, tables: Tables, days: np.ndarray, rng: np.random.Generator) -> Tables:
+    """Responses that follow peaks and do nothing: each on a day that has more attacks behind it than nine in ten.
+
+    Only what lies behind a day decides, half of such days get no response, and four weeks at least lie between two.
+    """
+    calendar, rows = spec.frame.calendar(), tables.windows
+    behind = sum_before(np.bincount((days - calendar[0]).astype(int), minlength=calendar.size), 14)
+    high, drawn, peaks = behind >= max(np.quantile(behind, 0.9), 1), rng.random(calendar.size) < 0.5, [-28]
+    for day in np.flatnonzero(high & drawn):
+        if day - peaks[-1] >= 28:
+            peaks.append(int(day))
+    chosen = rows.index[rows["kind"] == spec.trigger_kind][: len(peaks) - 1]
+    stamps = pd.Series(calendar[peaks[1 : chosen.size + 1]], index=chosen).astype(rows["start"].dtype)
+    kept = rows[(rows["kind"] != spec.trigger_kind) | rows.index.isin(chosen)]
+    moved = kept.assign(**{edge: stamps.reindex(kept.index).fillna(kept[edge]) for edge in ("start", "end")})
+    theatre = moved["theatre"].where(moved["kind"] != spec.trigger_kind, spec.theatres[0])
+    return replace(tables, windows=moved.assign(theatre=theatre))
 
 
 def in_marks(claim: Claim, truth: str, kind: str, events: int, rng: np.random.Generator) -> str:
