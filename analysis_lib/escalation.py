@@ -136,9 +136,8 @@ def _joint(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     cells = {"n": np.unique(sample.days).size, "seed": seed, "draws": spec.draws}
     if values is None:
         return trends.of_z("joint_null", method, np.nan, cells["n"], 5)
-    largest, either_side = values[1:].max(axis=1), np.abs(values).max(axis=1)[1:]
-    found = [Null(largest, own, "").finding("joint_null", method, **cells) for own in values[0]]
-    two = Null(either_side, abs(values[0, which]), "").finding("joint_null", method).p_value
+    found = [Null(values[1:].max(axis=1), own, "").finding("joint_null", method, **cells) for own in values[0]]
+    two = (1 + (np.abs(values[1:] + 1e-9).max(axis=1) >= abs(values[0, which])).sum()) / (spec.draws + 1)
     notes = ("; ".join(f"{name}: p = {f.p_value:.3g}" for name, f in zip(trends.JOINT, found, strict=True)),)
     return replace(found[which], p_two_sided=two, notes=notes)
 
