@@ -211,11 +211,10 @@ def _primary(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     found, (low, high) = chapman(*sample.sizes), total_limits(*sample.sizes, 0.025)
     a, least = spec.threshold, total_limits(*sample.sizes)[0] / spec.threshold
     p, reason = (1.0, "") if least > rule.sesoi else (None, ONE_SIDED)
-    return replace(
-        found, quantity="total_over_stated", method="exact law of the overlap of two lists, estimate of Chapman",
-        estimate=found.estimate / a, low=low / a, high=high / a, limit_low=least, limit_high=np.inf, power=0.0,
-        p_value=p, attainable_p=1.0, exposure=float(sample.frame.days), reason=reason,
-    )  # fmt: skip
+    return replace(found, quantity="total_over_stated", estimate=found.estimate / a, low=low / a, high=high / a,
+                   method="exact law of the overlap of two lists, estimate of Chapman", limit_low=least,
+                   limit_high=np.inf, p_value=p, attainable_p=1.0, power=0.0, exposure=float(sample.frame.days),
+                   reason=reason)  # fmt: skip
 
 
 def _overlap(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
