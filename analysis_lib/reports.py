@@ -132,12 +132,13 @@ def publish_reports(
     claims: Path | None = None, as_of: date | None = None, seed: int | None = None,
     knobs: Mapping[str, Any] | None = None, jobs: int | None = None, force: bool = False, keep: int = 5,
     progress: Callable[[int, int, str], object] = lambda *_: None, notebooks: Path = paths.NOTEBOOKS,
-    timeout: int = 120,
+    timeout: int = 600,
 ) -> Run:  # fmt: skip
     """Run the claims that are stale (ids None: of all), carry the others over, publish one generation.
 
     Raises CannotRun for a claim named here that has no notebook yet, BadInput before anything runs, RunLocked, and
-    ReportFailed where `out` cannot be written. A notebook that fails is told in `Run.failed` and on the board.
+    ReportFailed where `out` cannot be written. A notebook that fails, or takes longer than `timeout` seconds, is told
+    in `Run.failed` and on the board.
     """
     user, data = paths.user_registry(claims), paths.data_dir(data).resolve()
     registry = load_claims(user)
