@@ -30,7 +30,7 @@ from analysis_lib.paths import DATA, ROOT, TEMPLATES
 
 record, stub = test_reports.record, test_reports.stub  # fixtures
 FULL = os.environ.get("FAULTS") == "full"
-KILLS = 35 if FULL else 3  # of each kind of process
+KILLS = 30 if FULL else 2  # of each of four kinds
 CLAIMS = ["pause-2021", "gap-2021", "pause-2023"]
 REGISTRY = """import analysis_lib.registry as registry
 RECORD = json.dumps(json.loads(RECORD) | {"registry_sha256": registry.load_claims().sha256})"""
@@ -164,7 +164,7 @@ def test_kills_at_random_moments(project, tmp_path, what):
     out, hit = folder / "reports", 0
     random.seed(what)
     begun = time.monotonic()
-    assert run(folder, 1).returncode == 0
+    recovered(folder, 1)
     lasts = time.monotonic() - begun
     for number in range(KILLS):
         words, how = command(folder, 1000 + number)
@@ -305,7 +305,7 @@ def test_a_cell_that_goes_wrong_stops_its_own_claim_only(project, tmp_path, stub
     recovered(folder, 4)
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "other", "edited", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "edited", "empty", "other", "gone"][: 5 if FULL else 2])
 def test_a_damaged_manifest(project, tmp_path, damage):
     folder = tmp_path / "project"
     shutil.copytree(project, folder, symlinks=True)
