@@ -43,7 +43,8 @@ def workers(jobs: int, ready: Callable[[], Any], env: Mapping[str, str]) -> Iter
     others = set(multiprocessing.active_children())
     with patch.dict(os.environ, SETTINGS | env):
         pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _settle, (ready,))
-        pool.submit(os.getpid)
+        for _ in range(jobs):  # starts one worker each
+            pool.submit(os.getpid)
     try:
         yield pool
     finally:
