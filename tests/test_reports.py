@@ -16,9 +16,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from papermill import execute_notebook
 from test_site import external_references
 
 from analysis_lib import study
@@ -34,6 +36,7 @@ from analysis_lib.generations import (
 )  # fmt: skip
 from analysis_lib.paths import DATA, NOTEBOOKS, ROOT
 from analysis_lib.reports import parameter_names, plan_of, publish_reports, shared_provenance
+from analysis_lib.runner import _clean, run_tasks, workers
 from analysis_lib.study import open_study
 
 PARAMETERS = """claim: str = "pause-2021"
@@ -167,6 +170,41 @@ def test_no_output_names_this_machine(made):
         assert "canary" not in text
         assert not re.search(rf"{re.escape(gettempdir())}/|ipykernel_\d|0x[0-9a-f]{{6}}", text), name
     assert "a warning that names its file" in contents(made / "out")["claims/pause-2021.html"].decode()
+
+
+ASYNC = """import asyncio, sys
+await asyncio.sleep(0)
+print("one"); display("shown"); print("two")
+print("aside", file=sys.stderr)
+{"a": [1.5, None]}"""
+FRAME = """import matplotlib.pyplot as plt, pandas as pd
+plt.figure(layout="constrained").subplots().set_title("a title")
+said = !echo two
+print(__name__, get_ipython() is not None, said)
+pd.DataFrame({"b": [1]})"""
+VALUES = "value = 6 * 7; value, _, In[-1]"
+
+
+def kept(executed, task):
+    return executed
+
+
+def test_a_notebook_gets_what_a_kernel_would_give_it(stub, tmp_path):
+    notebooks = stub(tmp_path / "notebooks", ASYNC)
+    path = notebooks / "01_pause.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in (FRAME, VALUES)]
+    notebook.cells[2].source = "claim, seed"  # not the study, which names folders
+    nbformat.write(notebook, path)
+    task = SimpleNamespace(name="a", notebook=path, parameters={"claim": "x", "seed": 7})
+    with workers(1, os.getpid, {}) as pool:
+        [(_, ours, _, failed)] = run_tasks(pool, [task], kept, (), 300)
+    assert failed == ""
+    plainly = {"kernel_name": "python3", "language": "python", "progress_bar": False, "coalesce_streams": True}
+    theirs = execute_notebook(path, None, task.parameters, cwd=notebooks, **plainly)
+    for mine, other in zip(ours.cells, _clean(theirs, task.parameters, ()).cells, strict=True):
+        assert (mine.source, mine.get("execution_count")) == (other.source, other.get("execution_count"))
+        assert mine.get("outputs") == other.get("outputs"), mine.source
 
 
 def test_nothing_changed_makes_no_generation(made):
