@@ -26,6 +26,7 @@ TEXTS = {"text", "text/plain", "text/html"}  # what of an output may name a fold
 Words = Sequence[tuple[str, str]]  # folders of this machine, and the word for each that outputs may show
 
 LINUX = sys.platform == "linux"
+GLANCE = 0.5  # seconds between two looks whether a notebook's process is alive and in time
 DEATH_SIGNAL = 1  # prctl: what a process gets when its parent ends
 # Several notebooks at a time leave no processor for threads within one, and a process with threads is not safely
 # forked. A fixed hash seed keeps the order of sets.
@@ -82,6 +83,8 @@ def _alone() -> None:
         os.dup2(silence, stream)
     if LINUX:
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != multiprocessing.parent_process().pid:  # it ended before that
+            os._exit(1)
     else:
         wait = multiprocessing.parent_process().join
         threading.Thread(target=lambda: wait() or os._exit(1), daemon=True).start()
@@ -102,11 +105,15 @@ def _work(task: Any, make: Callable[[Any, Any], Any], words: Words, timeout: int
     told.close()
     where, end = "the kernel did not start", time.monotonic() + timeout
     try:
-        while pipe.poll(max(end - time.monotonic(), 0)):
-            said = pipe.recv()
-            if not isinstance(said, str):
-                return said
-            where = said
+        while time.monotonic() < end:
+            alive = process.is_alive()  # asked, since what a dead one started may hold the pipe open
+            while pipe.poll(GLANCE if alive else 0):
+                said = pipe.recv()
+                if not isinstance(said, str):
+                    return said
+                where = said
+            if not alive:
+                raise EOFError
         why = f"longer than {timeout} s"
     except (EOFError, OSError, pickle.UnpicklingError):
         why = "the kernel died; see whether memory ran out"

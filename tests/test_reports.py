@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -205,6 +206,28 @@ def test_a_notebook_gets_what_a_kernel_would_give_it(stub, tmp_path):
     for mine, other in zip(ours.cells, _clean(theirs, task.parameters, ()).cells, strict=True):
         assert (mine.source, mine.get("execution_count")) == (other.source, other.get("execution_count"))
         assert mine.get("outputs") == other.get("outputs"), mine.source
+
+
+def marked():
+    sys.marked = True
+
+
+def threaded():
+    marked()
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+
+
+@pytest.mark.parametrize(("ready", "copied"), [(marked, sys.platform == "linux"), (threaded, False)])
+def test_only_a_process_without_threads_is_copied(stub, tmp_path, ready, copied):
+    path = stub(tmp_path / "notebooks") / "01_pause.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].source = "import sys; hasattr(sys, 'marked')"
+    nbformat.write(notebook, path)
+    task = SimpleNamespace(name="a", notebook=path, parameters={})
+    with workers(1, ready, {}) as pool:
+        [(_, executed, _, failed)] = run_tasks(pool, [task], kept, (), 300)
+    assert failed == ""
+    assert [cell.outputs[0].data["text/plain"] for cell in executed.cells if "marked" in cell.source] == [str(copied)]
 
 
 def test_nothing_changed_makes_no_generation(made):

@@ -271,17 +271,11 @@ def test_two_runs_at_once(project, tmp_path):
         ("import sys; sys.exit()", "cell 6: SystemExit: a cell may not end the notebook"),
         ("exit()", "cell 6: SystemExit: a cell may not end the notebook"),
         ("raise MemoryError('much')", "cell 6: MemoryError: much"),
-    ],
-    ids=[
-        "endless",
-        "endless in C",
-        "killed",
-        "ends the process",
-        "kills its group",
-        "exits",
-        "exits politely",
-        "raises",
-    ],
+        (
+            "if os.fork(): os._exit(1)\n    import time; time.sleep(600)",
+            "cell 6: the kernel died; see whether memory ran out",
+        ),
+    ][:: 1 if FULL else 4],
 )
 def test_a_cell_that_goes_wrong_stops_its_own_claim_only(project, tmp_path, stub, cell, told):
     folder = tmp_path / "project"
@@ -337,6 +331,8 @@ SPOILS = """if claim == "pause-2021":
     builtins.open = builtins.print = None
 else:
     import random, numpy
+    import sys, threading
+    assert sys.platform != "linux" or "statsmodels.api" in sys.modules  # a copy of a process that had it
     print(os.getcwd().endswith("notebooks"), sorted(n for n in os.environ if n.startswith("CLAIMS")), open, print)
     drawn = [random.random(), float(numpy.random.rand())]
     (pathlib.Path(os.environ["FAULTS_RUN"]) / f"{claim}.drawn").write_text(repr(drawn))"""
