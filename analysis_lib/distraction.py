@@ -35,10 +35,12 @@ class Sample(coordination.Sample):
     """The militia's `rows`, and over the frame, longer by the lags on either side, two daily series.
 
     `driver` counts the militia's attacks, `series` the events of the other side. `kept`, int: positions of the days
-    whose lags and leads were all watched, on which the regression runs.
+    whose lags and leads were all watched, on which the regression runs; `near`, bool: which of them follow an attack
+    within the lags.
     """
 
     kept: np.ndarray
+    lag_days: int
     ged: Ged
 
     @cached_property
@@ -56,11 +58,6 @@ class Sample(coordination.Sample):
         `counts` (…, days) stand for those of the sample.
         """
         return ((self.driver if counts is None else counts) > 0)[..., self.kept[:, None] - lags]
-
-    @cached_property
-    def near(self) -> np.ndarray:
-        """Kept days that follow an attack within the lags: bool (kept days,)."""
-        return self.attack(self.lags).any(axis=1)
 
     @cached_property
     def course(self) -> np.ndarray:
@@ -103,8 +100,9 @@ def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample
     militia = daily_counts(known, spec, span)
     series = series_of(ged.dates, militia.observed & ged.span.mask(militia.days), span)
     around = np.convolve(series.observed, np.ones(2 * lag + 1), "same") > 2 * lag
-    sample = Sample(rows, spec.frame, series, militia.counts, False, known, lag, ged=ged,
-                    kept=np.flatnonzero(around & spec.frame.mask(series.days)))  # fmt: skip
+    kept = np.flatnonzero(around & spec.frame.mask(series.days))
+    near = (militia.counts > 0)[kept[:, None] - np.arange(1, lag + 1)].any(axis=1)
+    sample = Sample(rows, spec.frame, series, militia.counts, near, False, known, kept=kept, lag_days=lag, ged=ged)
     near, far = int(sample.near.sum()), int((~sample.near).sum())
     if not estimable(sample.y) or min(near, far) < FEWEST:
         raise InputMissing(
