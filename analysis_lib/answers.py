@@ -224,8 +224,7 @@ def forecast(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     long memory. Ogata 1988, doi 10.1080/01621459.1988.10478560.
     """
     found = Finding("forecast", "a return to the mean, as a self-exciting process forecasts it", role="rival",
-                    alternative=rule.direction, n=int(sample.pairs[:, 1].sum()), seed=seed,
-                    draws=spec.draws)  # fmt: skip
+                    alternative=rule.direction, n=int(sample.pairs[:, 1].sum()))  # fmt: skip
     rng, series, end = np.random.default_rng(seed), sample.series, sample.side.size
     day = np.repeat(np.arange(end), series.counts * series.observed)
     times = np.sort(day + rng.random(day.size))
@@ -239,5 +238,5 @@ def forecast(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
         future += hawkes.ahead(past, mu, branching, beta, after.size, spec.draws, rng)
     less, greater = ((1 + (side * future <= side * found.n).sum()) / (1 + spec.draws) for side in (1, -1))
     note = f"{future.mean():.3g} expected, {found.n} came; {branching:.2g} brought by each, memory {1 / beta:.2g} days"
-    return replace(found, estimate=float(found.n / future.mean()) if future.any() else None, notes=(note,),
-                   **both_tails(less, greater, rule.direction))  # fmt: skip
+    return replace(found, estimate=float(found.n / future.mean()) if future.any() else None, notes=(note,), seed=seed,
+                   draws=spec.draws, **both_tails(less, greater, rule.direction))  # fmt: skip
