@@ -83,7 +83,7 @@ def fitted_means(y: Array, design: Array, theta: float) -> Array:
 
 
 def moment_theta(y: Array, design: Array) -> float:
-    """Theta from the squared residuals of a Poisson fit (Breslow 1984), infinite where they show no over-dispersion.
+    """Theta by moments, from the squared residuals of a Poisson fit; infinite where they show no over-dispersion.
 
     For designs with many columns, where maximum likelihood is slow or fails; errors should then be robust.
     """
@@ -208,7 +208,7 @@ def nb_slope(series: Series, alternative: Alternative = "greater") -> Finding:
 
     H0: no slope. Misleads where the rate rises in a step or from a first use, as every straight line does.
     """
-    days = np.flatnonzero(series.observed) / 90
+    days = (np.flatnonzero(series.observed) - series.observed.argmax()) / 90  # the first watched day is 0
     method = "negative binomial regression on the date, likelihood ratio, rate ratio per 90 days"
     return nb_effect("nb_slope", method, series.counts[series.observed], days, np.ones((days.size, 1)), alternative,
                      interval=True)  # fmt: skip

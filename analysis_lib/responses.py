@@ -120,7 +120,7 @@ def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Find
 
     names = [f"the response of {day}" for day in starts]
     alone = leave_one_out(without, np.array(starts, dtype="datetime64[D]"), names, rule.direction)
-    _, shift = events_and_dates(lambda _: moved, sample.rows, sample.frame, rule.direction, seed=seed, draws=spec.draws)
+    _, shift = events_and_dates(lambda _: moved, sample, rule.direction, seed=seed, draws=spec.draws)
     return [alone, shift, answers.forecast(sample, spec, rule, seed)]
 
 
