@@ -107,7 +107,7 @@ def robust_fit(y: Array, design: Array, family, lags: int, groups: Array | None 
 
 
 def wald(found: Finding, coefficient: float, variance: float, alternative: Alternative) -> Finding:
-    """The finding with a coefficient as a ratio, its normal intervals and p-values."""
+    """The finding with a coefficient as a ratio, its normal intervals and p-values: misleads with few events."""
     error = np.sqrt(variance)
     limits = {cell: float(np.exp(coefficient + error * ndtri(at))) for cell, at in LIMITS.items()}
     tails = both_tails(ndtr(coefficient / error), ndtr(-coefficient / error), alternative)
@@ -193,7 +193,10 @@ def nb_window(
 
 
 def theta_grid(series: Series, window: Window, alternative: Alternative, thetas: tuple = THETAS) -> list[Finding]:
-    """The window's one-sided p at each fixed theta: how much over-dispersion the result survives."""
+    """The window's one-sided p at each fixed theta: how much over-dispersion the result survives.
+
+    H0: one rate. Misleads at a theta far from what the days show: no p of the grid is then a test of these data.
+    """
     found = []
     for theta in thetas:
         name = "infinity" if np.isinf(theta) else f"{theta:g}"

@@ -249,7 +249,6 @@ def test_the_published_record_travels_with_the_text(pause):
 
 
 def test_a_study_without_a_sample_says_why(tables_and_registry):
-
     data, registry = tables_and_registry
     alone = registry["pause-2021"].model_copy(update={"variations": (), "replications": (), "rivals": ()})
     study = evaluate(alone, data, registry, as_of=datetime.date(2021, 5, 1))
