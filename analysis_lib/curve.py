@@ -86,7 +86,8 @@ def specification_curve(claim: Claim, tables: Tables, *, seed: int, largest: int
     """The primary test of every combination of the registry's variations, for windows also with edges moved.
 
     Verdicts are the rule with the primary test standing in for its other conditions, so that support is an upper
-    bound: randomisation, robustness and single events can only take it away. `largest` bounds the specifications.
+    bound, and so is contradiction by an opposite effect: randomisation, robustness and single events can only take
+    them away. `largest` bounds the specifications.
     """
     spec, size = claim.spec, largest or LARGEST.get(claim.spec.test, 60)
     options = choices(claim)

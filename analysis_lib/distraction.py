@@ -164,7 +164,10 @@ def shifted(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
 
 
 def trigger(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    """Events on the days after attacks over their mean when those days are shifted within half-years."""
+    """Events on the days after attacks over their mean when those days are shifted within half-years.
+
+    H0: within a half-year the place of the attacks is arbitrary. Misleads where both sides have a season within it.
+    """
     half = sample.series.days[sample.kept].astype("datetime64[M]").astype(int) // 6
     found = coincidence("coincidence", sample.y, sample.near, rule, half)
     notes = (f"{sample.y[sample.near].sum()} of {sample.y.sum()} events on days after attacks",)
@@ -193,6 +196,7 @@ def lead_placebo(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     """Effect on the days after attacks over that on the days before them, from one regression.
 
     H0: after is as before, which is what shared seasons, news or operations give: an attack cannot act backwards.
+    Misleads where attacks are so dense that most days lie both after and before one: the two are then hardly told apart.
     """
     found = Finding("lead_placebo", "effect after attacks over effect before them", n=int(sample.y.sum()))
     coef, covariance = effects(sample, np.column_stack([sample.near, sample.attack(-sample.lags).any(axis=1)]))

@@ -159,7 +159,7 @@ def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Find
         p = gaps.running_gap_p(n - (at == 0).any(axis=1), newest, last - newest)
         return one_of(p, 1 - p, rule.direction)
 
-    return events_and_dates(lambda _: p_values, sample.rows, sample.frame, rule.direction, seed=seed, draws=spec.draws)
+    return events_and_dates(lambda _: p_values, sample, rule.direction, seed=seed, draws=spec.draws)
 
 
 def _null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null | None:

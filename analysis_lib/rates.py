@@ -38,10 +38,13 @@ def conditional_p(x1, n, share):
 
 
 def mid_p(x1: int, n: int, share: float) -> tuple[float, float]:
-    """One-sided mid-p values (less, greater): half the probability of the outcome itself is left out (Lancaster)."""
-    less, greater = map(float, conditional_p(x1, n, share))
-    point = less + greater - 1.0
-    return less - point / 2, greater - point / 2
+    """One-sided mid-p values (less, greater): half the probability of the outcome itself is left out (Lancaster).
+
+    >>> f"{mid_p(60, 100, 0.1)[1]:.3g}"  # each tail is a mean of two tails: a difference from 1 would lose it
+    '1.18e-34'
+    """
+    less, greater = np.nan_to_num(conditional_p(np.arange(x1 - 1, x1 + 2), n, share))  # scipy: nan for fewer than none
+    return float(less[:2].mean()), float(greater[1:].mean())
 
 
 def rate_ratio(x1: int, t1: float, x0: int, t0: float, alternative: Alternative = "less") -> Finding:

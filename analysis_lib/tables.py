@@ -142,7 +142,7 @@ def fact_table(study: Any) -> Table:
 
 
 def event_table(study: Any) -> Table:
-    """The events behind the number, with links to the pages they were read on."""
+    """The events behind the number, with links to their sources; those on days that nobody watched are not in it."""
     sample, rows, facts = study.now.sample, study.tables.events, study.now.facts
     if sample is None and study.claim.rule is not None:
         return _table("event, why none", [("–", study.now.inferential.reason)])
@@ -155,6 +155,9 @@ def event_table(study: Any) -> Table:
     window, groups = getattr(sample, "window", None), getattr(sample, "labels", None)
     group = "window" if groups is None else "outcome"
     groups = groups or [window and ("inside" if day.date() in window else "outside") for day in rows["date"]]
+    if series := getattr(sample, "series", None):
+        watched = series.positions(rows["date"].to_numpy().astype("datetime64[D]"))[1]
+        groups = [label if counts else "day not watched" for label, counts in zip(groups, watched, strict=True)]
     cells = ((_day(row.date), label, row.location, row.weapons.replace(";", ", "), row.intercepted, row.confidence,
               _day(row.first_reported), row.event_id, _links(row.sources.split(" | ")))
              for row, label in zip(rows.itertuples(), groups, strict=True))  # fmt: skip

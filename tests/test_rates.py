@@ -1,6 +1,8 @@
 """Two Poisson rates: reference cases, the worked numbers, the definition behind each fast path."""
 
+from fractions import Fraction
 from itertools import product
+from math import comb
 
 import numpy as np
 import pytest
@@ -274,6 +276,14 @@ def test_the_two_tails_share_the_outcome_itself_and_mid_p_halves_it(x1, t1, x0, 
     less, greater = conditional_p(x1, n, share)
     assert less + greater - 1 == pytest.approx(stats.binom.pmf(x1, n, share))
     assert sum(mid_p(x1, n, share)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("x1", "n", "share"), [(60, 100, 0.1), (0, 400, 0.2), (0, 0, 0.3), (88, 88, 0.5), (5, 5, 0.2)])
+def test_mid_p_keeps_tails_too_small_to_survive_a_difference_from_one(x1, n, share):
+    law = [Fraction(comb(n, k)) * Fraction(share) ** k * (1 - Fraction(share)) ** (n - k) for k in range(n + 1)]
+    half = law[x1] / 2
+    exact = [float(sum(law[:x1]) + half), float(sum(law[x1 + 1 :]) + half)]
+    assert mid_p(x1, n, share) == pytest.approx(exact, rel=1e-10, abs=0)
 
 
 @pytest.mark.parametrize(("t1", "t0"), [(0, 10), (10, 0), (-1, 10)])

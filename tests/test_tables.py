@@ -1,13 +1,14 @@
 """Tables and sentences: numbers as readers want them, and data that is text and never markup."""
 
+import datetime
 import json
 import re
 from html.parser import HTMLParser
 
 import pytest
-from worlds import event_row, write
+from worlds import coverage_row, event_row, write
 
-from analysis_lib import Finding, evaluate, load_tables, tables
+from analysis_lib import Finding, Window, evaluate, load_tables, tables
 from analysis_lib.tables import Link, Table, Text, badge, finding_table
 
 
@@ -248,8 +249,6 @@ def test_the_published_record_travels_with_the_text(pause):
 
 
 def test_a_study_without_a_sample_says_why(tables_and_registry):
-    import datetime
-
     data, registry = tables_and_registry
     alone = registry["pause-2021"].model_copy(update={"variations": (), "replications": (), "rivals": ()})
     study = evaluate(alone, data, registry, as_of=datetime.date(2021, 5, 1))
@@ -265,6 +264,17 @@ def test_a_blank_first_report_is_a_dash_and_no_word_of_the_library(tmp_path, reg
     table = tables.event_table(evaluate(alone, load_tables(write(tmp_path, rows)), registry))
     assert "NaT" not in repr(table)
     assert repr(table).splitlines()[1].split()[6] == "–"
+
+
+def test_events_on_days_that_nobody_watched_are_shown_as_such_and_not_counted(tmp_path, registry):
+    days = ("2021-04-20", "2021-04-27", "2021-05-11", "2021-05-30")
+    spans = [Window(datetime.date(2021, 1, 1), datetime.date(2021, 4, 25)),
+             Window(datetime.date(2021, 5, 1), datetime.date(2021, 12, 31))]  # fmt: skip
+    rows, covered = [event_row(day, n) for n, day in enumerate(days, 1)], [coverage_row(span) for span in spans]
+    alone = registry["pause-2021"].model_copy(update={"variations": (), "replications": (), "rivals": ()})
+    study = evaluate(alone, load_tables(write(tmp_path, rows, coverage=covered)), registry)
+    assert [row[1] for row in tables.event_table(study).rows] == ["outside", "day not watched", "inside", "outside"]
+    assert study.primary.n == study.finding("leave_one_out").n == 3
 
 
 def test_the_list_of_claims_has_a_row_for_each(registry):
