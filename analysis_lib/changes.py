@@ -1,4 +1,4 @@
-"""Two generations compared: rows of the tables, estimates, verdicts, and which rows moved them."""
+"""Two generations compared: rows of the tables, estimates, verdicts, what moved them; the history of it."""
 
 from __future__ import annotations
 

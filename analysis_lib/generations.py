@@ -204,7 +204,8 @@ def publish(out: Path, registry: Registry, published: Path = PUBLISHED) -> tuple
         if (entry["entry_sha256"], entry["data_sha256"]) != (entry_sha256(claim), told["data_sha256"]):
             raise ReportFailed(f"{claim.id}: its page is built on other data or another rule; run claims report --all")
         # the entry is the one that was judged, so the numbers hold for the registry as it is now
-        found[claim.id] = {k: v for k, v in known[claim.id].items() if k != "rows"} | {"registry_sha256": registry.sha256}
+        found[claim.id] = known[claim.id] | {"registry_sha256": registry.sha256}
+        found[claim.id].pop("rows", None)  # the committed file holds numbers
     if not found:
         raise ReportFailed(f"{shown(out)}: no reports with the registered parameters; run claims report --all")
     shared = {"data_sha256": told["data_sha256"], "registry_sha256": registry.sha256, "seed": SEED}

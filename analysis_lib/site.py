@@ -36,8 +36,7 @@ def board(
 
 def news(registry: Registry, found: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, bytes]:
     """changes.html and feed.xml: what `changes.between` found, and the changes of verdicts so far (Atom, RFC 4287)."""
-    told = {"claims": registry.by_id, "changes": found, "history": history}
-    told["urn"] = lambda *words: uuid5(NAMESPACE_OID, "/".join(words)).urn
+    told = {"claims": registry.by_id, "changes": found, "history": history, "uuid": uuid5, "space": NAMESPACE_OID}
     return {name: render(f"{name}.j2", **told, **SHARED).encode() for name in ("changes.html", "feed.xml")}
 
 

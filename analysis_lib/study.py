@@ -88,10 +88,10 @@ class Study:
         if self.now.sample is not None:
             events, frame = self.tables.as_of(self.as_of).events, self.now.sample.frame
             null = self.spec.placebo_period if self.spec.placebo_start else frame
-            for group in filter(None, (self.spec, self.spec.against)):
-                rows = select(events, group.model_copy(update={"unit": "attack"}))  # a day counts by all its rows
-                days = rows["date"].to_numpy()
-                found |= {*rows["event_id"][frame.mask(days) | null.mask(days)]}
+            days = events["date"].to_numpy()
+            seen, groups = events[frame.mask(days) | null.mask(days)], filter(None, (self.spec, self.spec.against))
+            # a day that is one unit counts by all its rows
+            found.update(*(select(seen, g.model_copy(update={"unit": "attack"}))["event_id"] for g in groups))
         return sorted(found)
 
     def finding(self, quantity: str) -> Finding:
