@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from analysis_lib import errors
 from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing, Mismatch, ReportFailed, plain
 from analysis_lib.paths import REPORTS, ROOT, data_dir, shown, user_registry
 
@@ -161,6 +162,7 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="run those that are fresh, too")] = False,
     keep: Annotated[int, typer.Option(min=1, help="generations to keep")] = 5,
     quiet: Annotated[bool, typer.Option("--quiet", help="print errors only")] = False,
+    fail_on_change: Annotated[bool, typer.Option("--fail-on-change", help="exit 10 if a verdict changed")] = False,
     out: Out = REPORTS, data: Data = None, claims: Claims = None, as_of: AsOf = None, knobs: Knobs = (),
     seed: Seed = None,
 ) -> None:  # fmt: skip
@@ -189,6 +191,21 @@ def report(
         typer.echo(run.summary())
     if run.failed:
         raise ReportFailed(*run.failed.values())
+    if fail_on_change and run.changed:
+        raise errors.VerdictChanged(*run.changed)
+
+
+@app.command()
+def diff(
+    old: Annotated[str | None, typer.Argument(metavar="[OLD]", help="default: the one before the latest")] = None,
+    new: Annotated[str | None, typer.Argument(metavar="[NEW]", help="default: the latest generation")] = None,
+    as_json: Json = False, out: Out = REPORTS,
+) -> None:  # fmt: skip
+    """What changed between two generations: rows, estimates, verdicts, and which rows moved them."""
+    from analysis_lib import changes
+
+    found = changes.of(out, old, new)
+    _json(found) if as_json else _say("changes", changes=found)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from analysis_lib.registry import Registry
 LATEST, STAGING = "latest", ".staging-"
 TOLERANCE = 1e-6  # relative: other versions of the libraries may differ in the last digits
 INPUTS = ("data_sha256", "registry_sha256", "as_of", "seed", "knobs")  # only runs on the same ones are compared
-PROSE = {"reason", "notes", "method", "text"}  # sentences around the numbers, compared through the numbers
+PROSE = {"reason", "notes", "method", "text", "rows"}  # what stands around the numbers, compared through them
 NAMES = ("id", "label", "field")  # what tells the entries of a list apart
 
 
@@ -46,7 +46,8 @@ def as_registered(claim: Claim) -> dict[str, Any]:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file; empty where there is none. Raises BadInput where it cannot be read."""
     try:
         return json.loads(path.read_bytes()) if path.is_file() else {}
     except (OSError, ValueError) as error:
@@ -56,12 +57,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 def manifest(out: Path) -> dict[str, Any]:
     """The manifest of the newest generation; empty where there is none."""
-    return _json(out / LATEST / "manifest.json")
+    return read_json(out / LATEST / "manifest.json")
 
 
-def whole(out: Path, files: Mapping[str, str]) -> bool:
-    """Are these files of the newest generation (path → sha256) all there, unchanged?"""
-    paths = {out / LATEST / path: digest for path, digest in files.items()}
+def whole(out: Path, files: Mapping[str, str], name: str = LATEST) -> bool:
+    """Are these files of a generation (path → sha256), the newest if not named, all there, unchanged?"""
+    paths = {out / name / path: digest for path, digest in files.items()}
     return all(path.is_file() and sha256(path.read_bytes()) == digest for path, digest in paths.items())
 
 
@@ -73,7 +74,7 @@ def last_good(out: Path) -> dict[str, dict[str, Any]]:
 def records(out: Path, published: Path = PUBLISHED) -> dict[str, dict[str, Any]]:
     """The newest record of every claim that was ever run: from `out`, else from the committed file."""
     latest = sorted((out / LATEST / "claims").glob("*.json"))
-    return _json(published).get("claims", {}) | {path.stem: _json(path) for path in latest}
+    return read_json(published).get("claims", {}) | {path.stem: read_json(path) for path in latest}
 
 
 def published_record(out: Path, now: Mapping, entry: str, published: Path = PUBLISHED) -> tuple[dict | None, str]:
@@ -83,7 +84,7 @@ def published_record(out: Path, now: Mapping, entry: str, published: Path = PUBL
     """
     name, why = now["claim"], ""
     latest = out / LATEST / "claims" / f"{name}.json"
-    for path, record in ((latest, _json(latest)), (published, _json(published).get("claims", {}).get(name))):
+    for path, record in ((latest, read_json(latest)), (published, read_json(published).get("claims", {}).get(name))):
         same_entry = path == latest and manifest(out).get("claims", {}).get(name, {}).get("entry_sha256") == entry
         keys = [key for key in INPUTS if not (same_entry and key == "registry_sha256")]
         other = [key for key in keys if record and record.get(key) != now.get(key)]
@@ -204,6 +205,7 @@ def publish(out: Path, registry: Registry, published: Path = PUBLISHED) -> tuple
             raise ReportFailed(f"{claim.id}: its page is built on other data or another rule; run claims report --all")
         # the entry is the one that was judged, so the numbers hold for the registry as it is now
         found[claim.id] = known[claim.id] | {"registry_sha256": registry.sha256}
+        found[claim.id].pop("rows", None)  # the committed file holds numbers
     if not found:
         raise ReportFailed(f"{shown(out)}: no reports with the registered parameters; run claims report --all")
     shared = {"data_sha256": told["data_sha256"], "registry_sha256": registry.sha256, "seed": SEED}

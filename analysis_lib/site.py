@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from analysis_lib.errors import plain
 from analysis_lib.finding import VERDICTS
@@ -20,13 +21,23 @@ Record = Mapping[str, Any]
 
 
 def board(
-    registry: Registry, records: Mapping[str, Record], notes: Mapping[str, Sequence[str]], provenance: Mapping[str, Any]
-) -> bytes:
-    """index.html: every claim of the registry with its verdicts now and as of publication, by family."""
+    registry: Registry, records: Mapping[str, Record], notes: Mapping[str, Sequence[str]],
+    provenance: Mapping[str, Any], last: Mapping[str, Any] | None = None,
+) -> bytes:  # fmt: skip
+    """index.html: every claim of the registry with its verdicts now and as of publication, its last change, by family.
+
+    `last` is that of `changes.history`.
+    """
     heads = [(c.origin == "ours", records[c.id]["headline"] if c.id in records else ABSENT) for c in registry.claims]
     told = {"records": records, "notes": notes, "provenance": provenance, "holm": holm_p(records), "alpha": ALPHA}
-    words = {"counts": Counter(heads), "words": (*VERDICTS, ABSENT)}
+    words = {"counts": Counter(heads), "words": (*VERDICTS, ABSENT), "last": last or {}}
     return render("index.html.j2", claims=registry.claims, **told, **words, **SHARED).encode()
+
+
+def news(registry: Registry, found: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, bytes]:
+    """changes.html and feed.xml: what `changes.between` found, and the changes of verdicts so far (Atom, RFC 4287)."""
+    told = {"claims": registry.by_id, "changes": found, "history": history, "uuid": uuid5, "space": NAMESPACE_OID}
+    return {name: render(f"{name}.j2", **told, **SHARED).encode() for name in ("changes.html", "feed.xml")}
 
 
 def holm_p(records: Mapping[str, Record]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from analysis_lib.facts import FactCheck, check_facts
 from analysis_lib.finding import Finding, Verdict
 from analysis_lib.paths import data_dir, user_registry
 from analysis_lib.registry import Registry, load_claims
+from analysis_lib.series import select
 from analysis_lib.sources.bundled import Tables, load_tables
 from analysis_lib.specs import DESIGNS, core_findings, robustness_findings, shown_findings, take_sample
 from analysis_lib.verdicts import headline, judge, literal_verdict, needs_robustness
@@ -80,6 +81,19 @@ class Study:
         """The primary finding, as of now; None for a claim that is not tested."""
         return next((f for f in self.now.findings if f.role == "primary"), None)
 
+    @property
+    def counted(self) -> list[str]:
+        """Ids of the rows of events.csv that count, now: for the primary test, its null period or a fact; sorted."""
+        found = {row for fact in self.now.facts for row in fact.event_ids}
+        if self.now.sample is not None:
+            events, frame = self.tables.as_of(self.as_of).events, self.now.sample.frame
+            null = self.spec.placebo_period if self.spec.placebo_start else frame
+            days = events["date"].to_numpy()
+            seen, groups = events[frame.mask(days) | null.mask(days)], filter(None, (self.spec, self.spec.against))
+            # a day that is one unit counts by all its rows
+            found.update(*(select(seen, g.model_copy(update={"unit": "attack"}))["event_id"] for g in groups))
+        return sorted(found)
+
     def finding(self, quantity: str) -> Finding:
         """The finding with this name, as of now."""
         return next(f for f in self.now.findings if f.quantity == quantity)
@@ -98,6 +112,7 @@ class Study:
             "robustness": self.robustness,
             "findings": [f.row() for f in self.now.findings],
             "facts": [f.row() for f in self.now.facts],
+            "rows": self.counted,
             "variations": [o.row() for o in self.variations],
             "replications": [o.row() for o in self.replications],
         }

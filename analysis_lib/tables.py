@@ -38,8 +38,8 @@ def cell_text(cell: Any) -> str:
     return "–" if cell is None else plain(cell)
 
 
-SETTINGS = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-TEMPLATED = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["html.j2"]), **SETTINGS)
+SETTINGS = {"loader": FileSystemLoader(TEMPLATES), "undefined": StrictUndefined, "trim_blocks": True}
+TEMPLATED = Environment(autoescape=select_autoescape(["html.j2", "xml.j2"]), lstrip_blocks=True, **SETTINGS)
 TEMPLATED.filters |= {f.__name__: f for f in (badge, cell_text, number, percent, plain)}
 
 

@@ -117,7 +117,7 @@ def test_a_generation_is_complete(made, registry):
     out = made / "out"
     files = contents(out)
     names = [f"claims/{name}.{kind}" for name in ("gap-2021", "pause-2021") for kind in ("html", "ipynb", "json")]
-    assert sorted(files) == [*names, "index.html", "manifest.json"]
+    assert sorted(files) == ["changes.html", *names, "feed.xml", "index.html", "manifest.json", "rows.json"]
     told = json.loads(files["manifest.json"])
     [name] = generations(out)
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", name)
