@@ -196,7 +196,7 @@ def lead_placebo(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     """Effect on the days after attacks over that on the days before them, from one regression.
 
     H0: after is as before, which is what shared seasons, news or operations give: an attack cannot act backwards.
-    Misleads where attacks are so dense that most days lie both after and before one: the two are then hardly told apart.
+    Misleads where attacks are so dense that most days lie both after and before one: no contrast is left.
     """
     found = Finding("lead_placebo", "effect after attacks over effect before them", n=int(sample.y.sum()))
     coef, covariance = effects(sample, np.column_stack([sample.near, sample.attack(-sample.lags).any(axis=1)]))

@@ -175,7 +175,7 @@ def waiting_time(sample: Linked, spec: Spec, rule: Rule, seed: int) -> Finding:
 def lag_scan(sample: Linked, spec: Spec, rule: Rule, seed: int) -> Finding:
     """The strongest of the lags of 0 to 14 days, its p paid for by the largest of all lags at every shift.
 
-    H0: the place of the strikes on the circle of days is arbitrary. The p is of the largest |z|, so of either direction:
+    H0: the place of the strikes on the circle of days is arbitrary. The p is of the largest |z|, of either direction:
     read it with the sign of the estimate. Misleads where attacks come in salvos: one day then decides.
     """
     y, strikes = sample.clock(sample.driver)
