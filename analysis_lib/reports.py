@@ -173,7 +173,7 @@ def publish_reports(
                 run.seconds[plan.name], made = seconds, made | files
                 told = {"hash": plan.hash, "parameters": plan.parameters} | plan.provenance
                 entries[plan.name] = told | {"files": {path: sha256(content) for path, content in files.items()}}
-        _publish(out, registry, shared, run, entries, made, keep)
+        _publish(out, registry, shared, run, entries, made, keep, data)
     return run
 
 
@@ -202,7 +202,7 @@ def files_of(executed: Any, plan: Plan) -> dict[str, bytes]:
 
 def _publish(
     out: Path, registry: Registry, shared: Mapping[str, Any], run: Run, entries: Mapping[str, Any],
-    made: Mapping[str, bytes], keep: int,
+    made: Mapping[str, bytes], keep: int, data: Path,
 ) -> None:  # fmt: skip
     """Board, manifest and pages as the next generation, where anything differs from the one before."""
     told, known = manifest(out), registry.by_id
@@ -217,12 +217,14 @@ def _publish(
     same = content == told.get("content_sha256") and last_good(out).keys() == entries.keys()
     if same and generations.whole(out, {"index.html": told["index_sha256"]}):
         return
+    from analysis_lib.exports import exports
     from analysis_lib.site import board
 
     files = {path: made.get(path) or (out / LATEST / path).read_bytes()
              for entry in entries.values() for path in entry["files"]}  # fmt: skip
     found = {name: json.loads(files[f"claims/{name}.json"]) for name in entries}
     files["index.html"] = board(registry, found, notes, shared)
+    files |= exports(found, files, shared, data)
     start, end = (f"{moment:%Y%m%dT%H%M%SZ}" for moment in (run.started, datetime.now(UTC)))
     told = {"content_sha256": content} | shared | {"index_sha256": sha256(files["index.html"]), "claims": entries}
     files["manifest.json"] = canonical(told | {"run": {"started": start, "finished": end, "failures": failures}})
