@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from analysis_lib import errors
-from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing, Mismatch, ReportFailed, plain
+from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing, Mismatch, ReportFailed, plain, unknown
 from analysis_lib.paths import REPORTS, ROOT, data_dir, shown, user_registry
 
 
@@ -130,28 +130,42 @@ def show(claim_id: Id, claims: Claims = None, out: Out = REPORTS) -> None:
 
 @app.command()
 def reproduce(
-    claim_id: Id, as_json: Json = False, as_of: AsOf = None, data: Data = None, claims: Claims = None,
-    knobs: Knobs = (), seed: Seed = None, out: Out = REPORTS,
+    claim_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="id of the claim; a page has its own")] = None,
+    page: Annotated[Path | None, typer.Option("--from", metavar="PAGE", help="run and compare what a page says")] = None,
+    bundle: Annotated[Path | None, typer.Option(metavar="FILE.zip", help="write rows, rule and numbers there")] = None,
+    as_json: Json = False, as_of: AsOf = None, data: Data = None, claims: Claims = None, knobs: Knobs = (),
+    seed: Seed = None, out: Out = REPORTS,
 ) -> None:  # fmt: skip
-    """Run one claim in process and compare every number with the published one."""
+    """Run one claim in process and compare every number with the published one, or with that of a page."""
+    from analysis_lib.bundle import read_page, write_bundle
     from analysis_lib.generations import SEED, TOLERANCE, differences, entry_sha256, published_record
     from analysis_lib.sources.bundled import load_tables
     from analysis_lib.study import evaluate
 
+    if not (claim_id or page) or (page and (knobs or as_of or seed is not None)):
+        raise typer.BadParameter("give an ID, or --from PAGE: the page then gives --as-of, --set and --seed")
+    block, told = read_page(page) if page else (None, None)
+    if block and claim_id not in (None, block.record.claim):
+        raise BadInput(f"{claim_id}: {shown(page)} is about '{block.record.claim}'; leave the id out")
+    options = {"as_of": as_of, "seed": SEED if seed is None else seed, "knobs": dict(knobs)}
+    options |= block.record.model_dump(include={*options}) if block else {}
     registry = _registry(claims)
-    claim, options = registry[claim_id], {"as_of": as_of, "seed": SEED if seed is None else seed, "knobs": dict(knobs)}
-    tables = load_tables(data_dir(data))
+    claim, tables = registry[block.record.claim if block else claim_id], load_tables(data_dir(data))
     try:
+        if block:
+            block.refuse_other(claim, tables)
         study = evaluate(claim, tables, registry, **options)
     except (CannotRun, InputMissing) as error:
-        raise CannotRun(*(f"CANNOT RUN {claim_id}: {line}" for line in error.lines)) from None
+        raise CannotRun(*(f"CANNOT RUN {claim.id}: {line}" for line in error.lines)) from None
     record = study.record()
     _json(record) if as_json else _say("study", study=study, record=record)
-    published, where = published_record(out, record, entry_sha256(claim))
+    published, where = (told, shown(page)) if page else published_record(out, record, entry_sha256(claim))
     found, compared = differences(published, record) if published else ([], 0)
     _say("compared", err=as_json, differences=found, compared=compared, where=where, tolerance=TOLERANCE)
     if found:
-        raise typer.Exit(Mismatch.exit_code)
+        raise typer.Exit(Mismatch.exit_code)  # and nothing is handed on
+    if bundle:
+        write_bundle(bundle, study, record)
 
 
 @app.command()
@@ -215,6 +229,22 @@ def publish(out: Out = REPORTS, claims: Claims = None) -> None:
 
     path, count = generations.publish(out, _registry(claims))
     typer.echo(f"{shown(path)}: {count} claims")
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def schedule(context: typer.Context, kind: Annotated[str, typer.Argument(metavar="systemd|cron|github")]) -> None:
+    """Print what runs `claims report --all` every day and tells of failures; options of `report` go with it."""
+    words, kinds = ["report", "--all", *context.args], ("systemd", "cron", "github")
+    given = typer.main.get_command(app).commands["report"].make_context("claims report", words[1:]).params
+    if kind not in kinds or given["ids"]:
+        raise unknown("scheduler", " ".join((kind, *given["ids"])), kinds, "give one, and options of `claims report`")
+    script, here = Path(sys.executable).with_name("claims"), str(Path.cwd())
+    program = [str(script)] if script.is_file() else [sys.executable, "-m", "analysis_lib"]
+    for word in (*words, *program, here):
+        if not word.isprintable() or word.endswith("\\") or "${{" in word:
+            raise BadInput(f"{word!r}: cannot be scheduled; allowed: printable text, no ${{{{, no backslash at its end")
+    out = "reports" if given["out"] == REPORTS else str(given["out"])
+    _say(f"schedule/{kind}", words=words, program=program, here=here, out=out)
 
 
 @data_app.command("check")

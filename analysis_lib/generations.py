@@ -9,6 +9,7 @@ import os
 import shutil
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from analysis_lib.paths import PUBLISHED, shown
 from analysis_lib.registry import Registry
 
 LATEST, STAGING = "latest", ".staging-"
-TOLERANCE = 1e-6  # relative: other versions of the libraries may differ in the last digits
+TOLERANCE = 1e-6  # of a number with a fraction, relative: other versions of the libraries differ in the last digits
 INPUTS = ("data_sha256", "registry_sha256", "as_of", "seed", "knobs")  # only runs on the same ones are compared
 PROSE = {"reason", "notes", "method", "text", "rows"}  # what stands around the numbers, compared through them
 NAMES = ("id", "label", "field")  # what tells the entries of a list apart
@@ -112,9 +113,9 @@ def differences(published: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[l
     found = []
     for path in old | new:
         was, is_now = old.get(path), new.get(path)
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (was, is_now))
-        if abs(was - is_now) > TOLERANCE * max(abs(was), abs(is_now)) if numbers else was != is_now:
-            found.append(Difference(path, was, is_now, TOLERANCE if numbers else None))
+        tolerance = TOLERANCE if isinstance(was, float) and isinstance(is_now, float) else None
+        if not isclose(was, is_now, rel_tol=tolerance) if tolerance else was != is_now:
+            found.append(Difference(path, was, is_now, tolerance))
     return found, len(old)
 
 
@@ -122,7 +123,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of a record with the path to it; the entries of a list go by name, else by number."""
     if isinstance(value, list):
         names = ([part[n] for n in NAMES if n in part] if isinstance(part, Mapping) else [] for part in value)
-        value = {(*name, number)[0]: part for number, (name, part) in enumerate(zip(names, value, strict=True))}
+        value = {str((*name, number)[0]): part for number, (name, part) in enumerate(zip(names, value, strict=True))}
     if not isinstance(value, Mapping):
         yield path, value
         return
@@ -186,6 +187,17 @@ def place(out: Path, name: str, files: Mapping[str, bytes], keep: int) -> Path:
     return target
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    staging = path.with_name(f"{STAGING}{path.name}")
+    try:
+        staging.write_bytes(content)
+        _sync(staging)
+        os.replace(staging, path)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
 def _sync(*paths: Path) -> None:
     """Wait until files and folders are on the disk."""
     for path in paths:
@@ -209,9 +221,6 @@ def publish(out: Path, registry: Registry, published: Path = PUBLISHED) -> tuple
     if not found:
         raise ReportFailed(f"{shown(out)}: no reports with the registered parameters; run claims report --all")
     shared = {"data_sha256": told["data_sha256"], "registry_sha256": registry.sha256, "seed": SEED}
-    staging = published.with_name(f"{STAGING}{published.name}")
-    with writable(published):  # whole or not at all
-        staging.write_bytes(canonical(shared | {"claims": found}))
-        _sync(staging)
-        os.replace(staging, published)
+    with writable(published):
+        write_whole(published, canonical(shared | {"claims": found}))
     return published, len(found)

@@ -175,7 +175,7 @@ def publish_reports(
                 run.seconds[plan.name], made = seconds, made | files
                 told = {"hash": plan.hash, "parameters": plan.parameters} | plan.provenance
                 entries[plan.name] = told | {"files": {path: sha256(content) for path, content in files.items()}}
-        _publish(out, registry, shared, run, entries, made, keep, lambda: tables or load_tables(data))
+        _publish(out, registry, shared, run, entries, made, keep, data, lambda: tables or load_tables(data))
     return run
 
 
@@ -204,7 +204,7 @@ def files_of(executed: Any, plan: Plan) -> dict[str, bytes]:
 
 def _publish(
     out: Path, registry: Registry, shared: Mapping[str, Any], run: Run, entries: Mapping[str, Any],
-    made: Mapping[str, bytes], keep: int, tables: Callable[[], Tables],
+    made: Mapping[str, bytes], keep: int, data: Path, tables: Callable[[], Tables],
 ) -> None:  # fmt: skip
     """Board, manifest and pages as the next generation, where anything differs from the one before."""
     told, known = manifest(out), registry.by_id
@@ -219,6 +219,7 @@ def _publish(
     same = content == told.get("content_sha256") and last_good(out).keys() == entries.keys()
     if same and generations.whole(out, told["run"].get("files", {"index.html": ""})):
         return
+    from analysis_lib.exports import exports
     from analysis_lib.site import board, news
 
     files = {path: made.get(path) or (out / LATEST / path).read_bytes()
@@ -236,6 +237,7 @@ def _publish(
     changed = changes.between(before if before.told else None, now)
     past = changes.history(before.told.get("run", {}).get("changes", {}), changed, start)
     files |= news(registry, changed, past) | {"index.html": board(registry, found, notes, shared, past["last"])}
+    files |= exports(found, files, shared, data)
     run.changed = [f"{entry['claim']}: {entry['what']}" for entry in past["feed"] if entry["generation"] == name]
     digests = {path: sha256(content) for path, content in files.items() if not path.startswith("claims/")}
     told["run"] |= {"started": start, "finished": end, "before": changed["old"], "files": digests, "changes": past}

@@ -9,6 +9,7 @@ from copy import deepcopy
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
+from analysis_lib.bundle import sealed
 from analysis_lib.errors import plain
 from analysis_lib.finding import VERDICTS
 from analysis_lib.paths import TEMPLATES
@@ -67,4 +68,5 @@ def claim_page(executed: Any, record: Record, plan: Any) -> bytes:
     exporter = HTMLExporter(template_name="claim", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True,
                             embed_images=True, filters={"plain": plain})  # fmt: skip
     resources = {"plan": plan, "record": record, "css": css} | SHARED
-    return exporter.from_notebook_node(notebook, resources=resources)[0].encode()
+    page = exporter.from_notebook_node(notebook, resources=resources)[0]
+    return sealed(page, plan.provenance["entry_sha256"], record).encode()

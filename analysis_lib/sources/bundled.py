@@ -21,6 +21,7 @@ from analysis_lib.paths import DATA, shown
 if TYPE_CHECKING:
     import pandas as pd
 
+UNREADABLE = (yaml.YAMLError, OSError, ValueError, RecursionError, LookupError, TypeError)  # what YAML may raise
 BESIDE = ("ged.csv",)  # not read here, but part of the data's hash
 
 
@@ -153,16 +154,28 @@ def _records(raw: bytes, file: str) -> list[tuple[int, list[str]]]:
     return records
 
 
+def sources_of(folder: Path) -> dict[str, dict[str, str]]:
+    """What sources.yml says of each file, as text: empty where it says nothing that can be read."""
+    try:
+        return _sources(folder / "sources.yml")
+    except UNREADABLE:
+        return {}
+
+
+def _sources(path: Path) -> dict[str, dict[str, str]]:
+    # BaseLoader makes text, lists and mappings only; its C twin overflows the stack on deep nesting
+    records = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)["sources"]  # noqa: S506
+    return {str(record["file"]): dict(record) for record in records}
+
+
 def _compare(path: Path, frames: dict[str, Any], digests: dict[str, str]) -> Iterator[Problem]:
     """Rows and hashes in sources.yml beside the files; a difference is a warning, since rows are added."""
     file = shown(path)
     try:
-        # BaseLoader makes text, lists and mappings only; its C twin overflows the stack on deep nesting
-        records = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)["sources"]  # noqa: S506
-        told = {str(record["file"]): {key: record[key] for key in ("rows", "sha256")} for record in records}
+        told = {name: {key: record[key] for key in ("rows", "sha256")} for name, record in _sources(path).items()}
     except FileNotFoundError:
         return
-    except (yaml.YAMLError, OSError, ValueError, RecursionError, LookupError, TypeError) as error:
+    except UNREADABLE as error:
         mark = getattr(error, "problem_mark", None)
         got = quoted(getattr(error, "problem", None) or getattr(error, "strerror", None) or "another layout")
         allowed = "a list under the key sources, each entry with file, rows and sha256"
