@@ -17,10 +17,12 @@ import seaborn as sns
 import yaml
 
 from analysis_lib.claims import ALL
+from analysis_lib.curve import REGISTERED
 from analysis_lib.events import WEAPONS
 from analysis_lib.finding import Finding, number
 from analysis_lib.gaps import longest_gap_p
 from analysis_lib.paths import TEMPLATES
+from analysis_lib.rates import seen_p
 from analysis_lib.series import chosen_windows, select
 from analysis_lib.specs import design_of
 from analysis_lib.study import Study
@@ -28,6 +30,7 @@ from analysis_lib.windows import Window
 
 STYLE = yaml.safe_load((TEMPLATES / "pictures.yml").read_text("utf-8"))
 LOOKS = STYLE["looks"]
+RATIOS = {0.01: "≤ 0.01", 0.1: "0.1", 0.5: "0.5", 1: "1", 2: "2", 10: "10", 100: "≥ 100"}  # the marks of their axis
 
 
 class NothingToDraw(Exception):
@@ -56,8 +59,9 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
                 draw(axes, study)
             except NothingToDraw as why:
                 figure.set_figheight(1.2)
-                axes.axis("off")
-                axes.text(0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True)
+                for panel in figure.axes:
+                    panel.axis("off")
+                figure.axes[0].text(0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True)
             handles, labels = figure.axes[0].get_legend_handles_labels()
             if labels:
                 entries = dict(zip(labels, handles, strict=True))
@@ -110,7 +114,7 @@ def intervals(axes: plt.Axes, study: Study, rows: list[tuple[str, Finding, str]]
         axes.axvline(value, label=f"{look}: {number(value)}", **LOOKS[look])
     if ratio:
         axes.set(xscale="log", xlim=(0.009, 110))
-        axes.set_xticks([0.01, 0.1, 0.5, 1, 2, 10, 100], ["≤ 0.01", "0.1", "0.5", "1", "2", "10", "≥ 100"])
+        axes.set_xticks([*RATIOS], RATIOS.values())
     axes.set_xlabel(study.primary.quantity.replace("_", " "))
 
 
@@ -169,6 +173,64 @@ def specification_strip(axes: plt.Axes, study: Study) -> None:
     rows += [(f"{o.choice}: {o.label}", o.finding, o.verdict.verdict) for o in study.variations]
     drawn = need([row for row in rows if row[1].estimate is not None])
     intervals(axes, study, sorted(drawn, key=lambda row: row[1].estimate))
+
+
+@picture(rows=2)
+def specification_curve(axes: np.ndarray, study: Study) -> None:
+    """Every specification of the curve in order of its estimate; below, the options that it takes, a row each.
+
+    Below, neighbours share a column where they are many, darker where more of them take the option; in brackets the
+    median estimate with it. Days by which an edge moves to one side share a row. Cut like `intervals`.
+    """
+    (top, below), curve = axes, need(study.curve)
+    table, ratio = curve.table.dropna(subset="estimate"), study.primary.null_value == 1.0
+    size = need(len(table), "no specification has an estimate")
+    cells = table.assign(**table[["low", "estimate", "high"]].clip(*(0.01, 100.0) if ratio else (-3.0, 3.0)))
+    top.vlines(cells.index, cells["low"], cells["high"], color="0.8", lw=min(2.0, 400 / size))
+    for verdict, n in cells["verdict"].value_counts().items():  # the rare ones last, on top
+        small = {"ms": 5 if size < 200 else 2.5, "mew": 0, "label": f"{verdict}: {n}"}
+        top.plot(cells["estimate"].where(cells["verdict"] == verdict), **LOOKS[verdict] | small)
+    for look, value in (("tested against", study.primary.null_value), ("smallest effect of interest", study.claim.rule.sesoi)):
+        top.axhline(value, label=look, **LOOKS[look])
+    rows, edges = {}, table[[*curve.choices]].replace(r"^([+-])\d days$", r"\g<1>1 to 3 days", regex=True)
+    for choice in curve.choices:
+        for option, group in sorted(table.groupby(edges[choice]), key=lambda pair: pair[0] != REGISTERED):
+            rows[f"{choice}: {option} ({number(group['estimate'].median())})"] = np.isin(table.index, group.index)
+    cuts = np.unique(np.linspace(0, size, 201, dtype=int))
+    share = np.add.reduceat(np.array([*rows.values()], dtype=float), cuts[:-1], axis=1) / np.diff(cuts)
+    share /= share.max(axis=1, keepdims=True)
+    below.pcolormesh(cuts - 0.5, np.arange(len(rows) + 1) - 0.5, share, cmap="Greys")
+    below.set_yticks(range(len(rows)), rows, fontsize="xx-small")
+    below.set(ylim=(len(rows) - 0.5, -0.5), xlabel=f"specifications in order of their estimate, {size} of {len(curve.table)}")
+    for panel in axes:
+        for here in table.index[(table[[*curve.choices]] == REGISTERED).all(axis=1)]:
+            panel.axvline(here, label=REGISTERED, **LOOKS["observed"])
+    if ratio:
+        top.set(yscale="log", ylim=(0.009, 110))
+        top.set_yticks([*RATIOS], RATIOS.values(), fontsize="x-small")
+    top.set_ylabel(study.primary.quantity.replace("_", " "))
+    top.get_gridspec().set_height_ratios([2.4, 0.14 * len(rows)])
+    top.figure.set_figheight(3.2 + 0.14 * len(rows))
+
+
+@picture()
+def tipping_curve(axes: plt.Axes, study: Study) -> None:
+    """p of the primary over how completely the window is seen beside the baseline, with the point where it is alpha."""
+    found = next((f for f in study.now.findings if f.quantity == "tipping_point"), None)
+    found = need(found, "completeness beside a baseline enters only claims on the rates of attacks in one window")
+    point, alpha = need(found.estimate, found.reason), study.claim.rule.alpha
+    sample = study.now.sample
+    seen = np.geomspace(min(0.1, point / 2), max(10, 2 * point), 301)
+    p = seen_p(*sample.series.split(sample.window), seen, found.alternative)
+    axes.plot(seen, p, **LOOKS["law"])
+    axes.axhline(alpha, label=f"alpha: {number(alpha)}", **LOOKS["needed"])
+    axes.axvline(1, label="window seen as completely as the baseline", **LOOKS["tested against"])
+    axes.axvline(point, label=f"tipping point: {number(point)}", **LOOKS["observed"])
+    if all(band := (sample.completeness.low, sample.completeness.high)):
+        axes.axvspan(*band, **LOOKS["known completeness"])
+    axes.set(xscale="log", yscale="log", xlim=seen[[0, -1]], ylim=(1e-4, 1.2), ylabel="primary p")
+    axes.set_xlabel("completeness of the window relative to the baseline")
+    axes.xaxis.set_major_formatter("{x:g}")
 
 
 @picture()

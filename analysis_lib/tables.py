@@ -200,6 +200,21 @@ def robustness_line(study: Any) -> Text:
     return _told("robustness", study)
 
 
+def curve_words(study: Any) -> Text:
+    """What the specification curve varies, what its shares are not, and its joint test."""
+    return _told("curve", study)
+
+
+def curve_shares(study: Any) -> Table:
+    """Share of the curve's specifications with each verdict, by what they ask."""
+    if study.curve is None:
+        return _table("estimand, why none", [("–", study.now.inferential.reason)])
+    shares = study.curve.shares
+    rows = ((asked, n, middle, *(f"{number(round(100 * share, 1))} %" for share in cells))
+            for asked, n, middle, *cells in shares.itertuples(name=None))  # fmt: skip
+    return Table(("estimand", *shares.columns), tuple(rows), "Verdicts of the curve's specifications, by estimand")
+
+
 def change_of_mind(study: Any) -> Text:
     """What would change the verdict: the effect that could be found, the events it takes, the limits of the data."""
     return _told("change_of_mind", study)
