@@ -101,8 +101,8 @@ def specification_curve(
         found, shifted = [_one(s, tables, claim, seed, as_of) for s in specs], None
     table = pd.DataFrame([[label for label, _ in options] for options in picked], columns=list(options))
     table["estimand"] = ["; ".join(label for label, knobs in t if ASKS & knobs.keys()) or REGISTERED for t in picked]
-    told = {id(f): (*(getattr(f, name) for name in NUMBERS), alone(claim, f).verdict) for f in found}  # many share one
-    table[[*NUMBERS, "verdict"]] = [told[id(f)] for f in found]
+    verdict = cache(lambda finding: alone(claim, finding).verdict)  # many share a finding
+    table[[*NUMBERS, "verdict"]] = [[*(getattr(f, name) for name in NUMBERS), verdict(f)] for f in found]
     table = table.astype(dict.fromkeys(NUMBERS, float)).sort_values("estimate", kind="stable", ignore_index=True)
     return Curve(table, tuple(options), possible, seed, shifted, claim.rule.direction == "less")
 
@@ -127,12 +127,11 @@ def combinations(options: Mapping[str, Sequence], size: int, seed: int) -> tuple
     """
     shape = np.array([len(values) for values in options.values()], dtype=int)
     possible = prod(shape.tolist())
-    single = [np.eye(shape.size, dtype=int)[k] * i for k, n in enumerate(shape) for i in range(1, n)]
+    steps = possible // np.cumprod(shape)  # a combination is one number, each choice a digit of it
+    single = [i * step for n, step in zip(shape, steps, strict=True) for i in range(1, n)]
     drawn = np.random.default_rng(seed).choice(possible, min(size, possible), replace=False)
-    others = drawn[:, None] // (possible // np.cumprod(shape)) % shape
-    rows = np.vstack([np.zeros((1, shape.size), dtype=int), *single, others])
-    _, first = np.unique(rows, axis=0, return_index=True)
-    return rows[np.sort(first)][:size], possible
+    kept = np.array([*dict.fromkeys([0, *single, *drawn])][:size])
+    return kept[:, None] // steps % shape, possible
 
 
 def _changed(claim: Claim, options: Sequence[Option]) -> Spec | None:
@@ -143,11 +142,9 @@ def _changed(claim: Claim, options: Sequence[Option]) -> Spec | None:
     moved = {name.removeprefix("move_"): knobs.pop(name) for name in list(knobs) if name.startswith("move_")}
     knobs |= {name: knobs.get(name, getattr(claim.spec, name)) + timedelta(days) for name, days in moved.items()}
     try:
-        spec = claim.with_knobs(knobs)
+        return claim.with_knobs(knobs)
     except ClaimsError:
         return None
-    inside = not moved or spec.frame_start <= spec.window_start <= spec.window_end <= spec.frame_end
-    return spec if inside else None
 
 
 def _one(spec: Spec, tables: Tables, claim: Claim, seed: int, as_of: date | None) -> Finding:

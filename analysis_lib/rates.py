@@ -92,28 +92,24 @@ def with_power(finding: Finding, x0: int, t1: float, t0: float, claimed: float |
     return replace(finding, power=power, mde=detectable(x0, t1, t0, alpha, finding.alternative))
 
 
-def seen_p(x1: int, t1: float, x0: int, t0: float, seen, alternative: Alternative):
-    """The exact p where the window is seen `seen` times as completely as the baseline; arrays broadcast."""
-    return one_of(*conditional_p(x1, x1 + x0, t1 * seen / (t1 * seen + t0)), alternative)
-
-
 def tipping_point(x1: int, t1: float, x0: int, t0: float, alpha: float, side: Literal["less", "greater"]) -> Finding:
     """How completely the window is seen, relative to the baseline, where the primary p is just `alpha`.
 
     The ratio of the counts is the true one times that completeness, so this is the one-sided limit of the ratio, by
     inverting the exact test. H0: the true rates are equal. Misleads where completeness changed within the window or
-    the baseline. Rosenbaum 2002, Observational Studies, asks the same of hidden bias.
+    the baseline. Rosenbaum 2002, doi 10.1007/978-1-4757-3692-2, asks the same of hidden bias.
 
     >>> tipping_point(1, 6, 60, 39, 0.05, "less").notes
     ('the effect is undone where the window is seen less than 0.508 times as completely as the baseline',)
     """
-    estimate, holds = ratio_limits(x1, t1, x0, t0, alpha)[side == "less"], seen_p(x1, t1, x0, t0, 1.0, side) <= alpha
-    words = f"{'less' if holds == (side == 'less') else 'more'} than {number(estimate)} times as completely"
-    told = f"the effect is {'undone' if holds else 'created'} where the window is seen {words} as the baseline"
-    none = "" if 0 < estimate < np.inf else "no completeness of the window would make p small"
-    return Finding("tipping_point", "completeness of the window relative to the baseline at which the primary p is alpha",
-                   estimate=None if none else estimate, p_value=None, alternative=side, n=x1 + x0, exposure=t1 + t0,
-                   notes=() if none else (told,), reason=none)  # fmt: skip
+    found = Finding("tipping_point", "completeness of the window relative to the baseline at which primary p is alpha",
+                    alternative=side, n=x1 + x0, exposure=t1 + t0)  # fmt: skip
+    point = ratio_limits(x1, t1, x0, t0, alpha)[side == "less"]
+    if not 0 < point < np.inf:
+        return replace(found, reason="no completeness of the window would bring p down to alpha")
+    change = "undone" if (point < 1) == (side == "less") else "created"
+    times = f"{'less' if point < 1 else 'more'} than {number(point)} times as completely as the baseline"
+    return replace(found, estimate=point, notes=(f"the effect is {change} where the window is seen {times}",))
 
 
 def rate_power(
@@ -177,7 +173,7 @@ def ratio_posterior(x1: int, t1: float, x0: int, t0: float, shape: float = SHAPE
     """Posterior of the rate ratio under independent Gamma(`shape`, 0) priors on the two rates.
 
     `estimate` is the median, `low`…`high` the 95 % equal-tailed interval; the note gives P(ratio < 1), 0.5 where the
-    data say nothing. Misleads with no event outside: the prior then decides.
+    data say nothing. A shape other than 0.5 stands in the name. Misleads with no event outside: the prior then decides.
 
     >>> ratio_posterior(1, 12, 2, 41).notes
     ('P(ratio < 1) = 0.294',)
@@ -187,8 +183,8 @@ def ratio_posterior(x1: int, t1: float, x0: int, t0: float, shape: float = SHAPE
     law = betaprime(x1 + shape, x0 + shape, scale=t0 / t1)
     low, middle, high = law.ppf([0.025, 0.5, 0.975]).tolist()
     name = "posterior_ratio" if shape == SHAPE else f"posterior_ratio_shape_{shape:g}"
-    return Finding(name, f"Gamma–Poisson posterior, independent Gamma({shape:g}, 0) priors", estimate=middle, low=low, high=high, n=x1 + x0, exposure=t1 + t0,
-                   notes=(f"P(ratio < 1) = {law.cdf(1):.3g}",))  # fmt: skip
+    return Finding(name, f"Gamma–Poisson posterior, independent Gamma({shape:g}, 0) priors", estimate=middle, low=low,
+                   high=high, n=x1 + x0, exposure=t1 + t0, notes=(f"P(ratio < 1) = {law.cdf(1):.3g}",))  # fmt: skip
 
 
 def bayes_factor(x1: int, t1: float, x0: int, t0: float, prior: str, prior_days: float = 0.0) -> float:

@@ -84,10 +84,8 @@ class Study:
     @cached_property
     def curve(self) -> Curve | None:
         """Every combination of the registered choices, as of now; None where the claim itself could not be tested."""
-        if self.now.sample is None:
-            return None
-        claim = self.claim.model_copy(update={"spec": self.spec})
-        return specification_curve(claim, self.tables, seed=self.seed, as_of=self.as_of)
+        claim, known = self.claim.model_copy(update={"spec": self.spec}), {"seed": self.seed, "as_of": self.as_of}
+        return specification_curve(claim, self.tables, **known) if self.now.sample else None
 
     def finding(self, quantity: str) -> Finding:
         """The finding with this name, as of now."""

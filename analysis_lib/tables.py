@@ -210,9 +210,7 @@ def curve_shares(study: Any) -> Table:
     if study.curve is None:
         return _table("estimand, why none", [("–", study.now.inferential.reason)])
     shares = study.curve.shares
-    rows = ((asked, n, middle, *(f"{number(round(100 * share, 1))} %" for share in cells))
-            for asked, n, middle, *cells in shares.itertuples(name=None))  # fmt: skip
-    return Table(("estimand", *shares.columns), tuple(rows), "Verdicts of the curve's specifications, by estimand")
+    return Table(("estimand", *shares), tuple(shares.itertuples(name=None)), "Share with each verdict, by estimand")
 
 
 def change_of_mind(study: Any) -> Text:
