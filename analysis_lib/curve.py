@@ -54,12 +54,12 @@ class Curve:
 
     @cached_property
     def shares(self) -> pd.DataFrame:
-        """Share of the specifications with each verdict, by estimand: description, not probability."""
+        """Share of the specifications with each verdict, by estimand, the registered first: no probability."""
         groups = self.table.groupby("estimand", sort=False)
         shares = groups["verdict"].value_counts(normalize=True).unstack(fill_value=0.0)
         shares.insert(0, "specifications", groups.size())
         shares.insert(1, "median", groups["estimate"].median())
-        return shares.sort_values("specifications", ascending=False, kind="stable")
+        return shares.sort_index(key=lambda names: names != REGISTERED, kind="stable")
 
     def findings(self) -> list[Finding]:
         """Median effect and share significant beside those of the circularly shifted histories.

@@ -76,7 +76,7 @@ def ratio_limits(x1: int, t1: float, x0: int, t0: float, tail: float) -> tuple[f
     """The ratios at which the lower and the upper tail of the exact test are `tail`: Clopper and Pearson's limits.
 
     >>> [round(limit, 3) for limit in ratio_limits(1, 12, 2, 41, 0.025)]
-    [0.029, 32.821]
+    [0.029, 32.815]
     """
 
     def lowest(x: int, t: float, y: int, s: float) -> float:  # betainccinv is one minus the quantile of the share
@@ -100,7 +100,7 @@ def tipping_point(x1: int, t1: float, x0: int, t0: float, alpha: float, side: Li
     the baseline. Rosenbaum 2002, doi 10.1007/978-1-4757-3692-2, asks the same of hidden bias.
 
     >>> tipping_point(1, 6, 60, 39, 0.05, "less").notes
-    ('the effect is undone where the window is seen less than 0.508 times as completely as the baseline',)
+    ('the effect is undone where the window is seen less than 0.53 times as completely as the baseline',)
     """
     found = Finding("tipping_point", "completeness of the window relative to the baseline at which primary p is alpha",
                     alternative=side, n=x1 + x0, exposure=t1 + t0)  # fmt: skip

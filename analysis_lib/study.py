@@ -85,7 +85,7 @@ class Study:
     def curve(self) -> Curve | None:
         """Every combination of the registered choices, as of now; None where the claim itself could not be tested."""
         claim, known = self.claim.model_copy(update={"spec": self.spec}), {"seed": self.seed, "as_of": self.as_of}
-        return specification_curve(claim, self.tables, **known) if self.now.sample else None
+        return specification_curve(claim, self.tables, **known) if self.now.sample is not None else None
 
     def finding(self, quantity: str) -> Finding:
         """The finding with this name, as of now."""
