@@ -131,7 +131,7 @@ def show(claim_id: Id, claims: Claims = None, out: Out = REPORTS) -> None:
 @app.command()
 def reproduce(
     claim_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="id of the claim; a page has its own")] = None,
-    page: Annotated[Path | None, typer.Option("--from", metavar="PAGE", help="run and compare what a page says")] = None,
+    page: Annotated[Path | None, typer.Option("--from", metavar="PAGE", help="run what a page says, compare")] = None,
     bundle: Annotated[Path | None, typer.Option(metavar="FILE.zip", help="write rows, rule and numbers there")] = None,
     as_json: Json = False, as_of: AsOf = None, data: Data = None, claims: Claims = None, knobs: Knobs = (),
     seed: Seed = None, out: Out = REPORTS,

@@ -25,7 +25,8 @@ def findings_of(records: Mapping[str, Mapping[str, Any]]) -> Rows:
     """Every finding of every record as a row under COLUMNS: numbers, text on one line, None for nothing."""
     found = [{"claim": name} | {key: r[key] for key in ABOUT} | f | {"notes": "; ".join(f["notes"])}
              for name, r in records.items() for f in r["findings"]]  # fmt: skip
-    return [{name: plain(cell) if isinstance(cell := row.get(name), str) else cell for name in COLUMNS} for row in found]
+    told = [{name: row.get(name) for name in COLUMNS} for row in found]
+    return [{name: plain(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in told]
 
 
 def as_csv(rows: Rows, columns: Iterable[str]) -> bytes:

@@ -124,9 +124,11 @@ def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
         *gaps.gap_model(sample.series, window),
         *regression.dispersion(sample.series),
         sample.completeness,
-        rates.ratio_posterior(*counts),
+        *(rates.ratio_posterior(*counts, shape) for shape in (rates.SHAPE, *rates.OTHER_SHAPES)),
         *(rates.bayes_factors(*counts) if side == "less" else []),
     ]  # fmt: skip
+    if spec.test == "rate_ratio" and side != "two-sided":
+        found.append(rates.tipping_point(*counts, rule.alpha, side))
     if spec.test != "rate_ratio":
         note = "the window begins after an event by choice"
         found.insert(0, replace(_rate_ratio(sample, spec, rule, seed), notes=(note,)))

@@ -157,15 +157,15 @@ def _beside(y: Array, inside: Array, design: Array, theta: float) -> tuple[float
 
 
 def _profile(y: Array, inside: Array, design: Array, theta: float, best: float, centre: float) -> tuple[float, float]:
-    """95 % profile-likelihood interval of the ratio: 0 or infinity where the likelihood does not fall within e±12."""
+    """95 % profile-likelihood interval of the ratio: 0 or infinity where the likelihood does not fall within e±25."""
     from scipy.optimize import brentq
 
     def excess(log_ratio: float) -> float:
         return 2 * (best - loglike(y, design, theta, offset=log_ratio * inside)[0]) - CHI2_95
 
     def end(side: int) -> float:
-        start = float(np.nan_to_num(centre, posinf=6, neginf=-6))
-        steps = (start + side * step for step in range(1, 14) if centre != side * np.inf)
+        start = float(np.nan_to_num(centre, posinf=12, neginf=-12))
+        steps = (start + side * step for step in range(1, 26) if centre != side * np.inf)
         beyond = next((at for at in steps if excess(at) >= 0), None)
         return float(np.exp(side * np.inf if beyond is None else brentq(excess, beyond - side, beyond, xtol=1e-6)))
 

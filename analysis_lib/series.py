@@ -95,8 +95,8 @@ def select(events: pd.DataFrame, population: Population) -> pd.DataFrame:
     if population.sites == "launch_or_target":
         countries = [COUNTRY[t] for t in population.theatres if t in COUNTRY]
         targets |= _lists_any(events["launch_from"], "|", countries) & (events["bloc"] == "iran_aligned")
-    rows = events[keep & targets].sort_values(["date", "event_id"], kind="stable")
-    return rows.drop_duplicates(UNITS[population.unit])
+    rows = events.loc[keep & targets, ["date", "event_id", "location"]].sort_values(["date", "event_id"], kind="stable")
+    return events.loc[rows.drop_duplicates(UNITS[population.unit]).index]
 
 
 def _lists_any(column: pd.Series, separator: str, wanted: object) -> pd.Series:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from analysis_lib.claims import FAMILIES, SEED, Claim, Spec
+from analysis_lib.curve import Curve, specification_curve
 from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing
 from analysis_lib.facts import FactCheck, check_facts
 from analysis_lib.finding import Finding, Verdict
@@ -93,6 +94,12 @@ class Study:
             # a day that is one unit counts by all its rows
             found.update(*(select(seen, g.model_copy(update={"unit": "attack"}))["event_id"] for g in groups))
         return sorted(found)
+
+    @cached_property
+    def curve(self) -> Curve | None:
+        """Every combination of the registered choices, as of now; None where the claim itself could not be tested."""
+        claim, known = self.claim.model_copy(update={"spec": self.spec}), {"seed": self.seed, "as_of": self.as_of}
+        return specification_curve(claim, self.tables, **known) if self.now.sample is not None else None
 
     def finding(self, quantity: str) -> Finding:
         """The finding with this name, as of now."""

@@ -204,6 +204,19 @@ def robustness_line(study: Any) -> Text:
     return _told("robustness", study)
 
 
+def curve_words(study: Any) -> Text:
+    """What the specification curve varies, what its shares are not, and its joint test."""
+    return _told("curve", study)
+
+
+def curve_shares(study: Any) -> Table:
+    """Share of the curve's specifications with each verdict, by what they ask."""
+    if study.curve is None:
+        return _table("estimand, why none", [("–", study.now.inferential.reason)])
+    shares = study.curve.shares
+    return Table(("estimand", *shares), tuple(shares.itertuples(name=None)), "Share with each verdict, by estimand")
+
+
 def change_of_mind(study: Any) -> Text:
     """What would change the verdict: the effect that could be found, the events it takes, the limits of the data."""
     return _told("change_of_mind", study)

@@ -259,6 +259,8 @@ def main(runs: int, events: tuple[int, ...], out: Path, jobs: int | None) -> Non
             writer.writeheader()
         waiting = [pool.submit(cell, *what, runs) for what in wanted if what not in known]
         for future in track(as_completed(waiting), "calibration", total=len(waiting)):
+            if future.exception():  # what is done stands in the file, and the rest need not be waited for
+                pool.shutdown(cancel_futures=True)
             done.append(future.result())
             writer.writerow(done[-1])
             file.flush()

@@ -70,6 +70,7 @@ def test_the_board_has_every_claim_once_with_its_state(registry, record):
     for claim in registry.claims:
         assert text.count(claim.question) == 1
         assert f"{claim.id} ·" in text
+        assert html.count(f'id="{claim.id}"') == 1  # where the claim's own page points to
         assert (f'href="claims/{claim.id}.html"' in html) == (claim.id in ("pause-2021", "gap-2021"))
     body = html.partition("<main")[2]
     assert body.count("not yet run") == len(registry.claims) - 2

@@ -9,6 +9,7 @@ import pytest
 from worlds import coverage_row, event_row, write
 
 from analysis_lib import Finding, Window, evaluate, load_tables, tables
+from analysis_lib.finding import number
 from analysis_lib.tables import Link, Table, Text, badge, finding_table
 
 
@@ -217,9 +218,24 @@ def test_every_rival_has_a_row_and_a_finding_where_the_data_can_separate_it(paus
 
 def test_the_robustness_line_names_the_choice_that_flips(pause):
     line = repr(tables.robustness_line(pause))
-    assert line.startswith("95 % of 19 specifications")
-    assert "It changes with weapons: convoy bombs." in line
+    assert line.startswith("A single other choice flips the verdict, ∅ not testable: weapons: convoy bombs (≈ not dist")
+    assert "95 % of 19 specifications" in line
     assert "no probability" in line
+
+
+def test_the_curve_says_what_it_is_not_and_what_was_drawn(pause):
+    words, curve = repr(tables.curve_words(pause)), pause.curve
+    assert (
+        f"{len(curve.table)} specifications of the {curve.possible} combinations, drawn with seed {curve.seed}" in words
+    )
+    assert "upper bound" in words
+    assert "no probability" in words
+    for found in curve.findings():
+        assert f"{number(found.estimate)}, one-sided p = {number(found.p_value)}" in words
+        assert f"beside {found.draws} circular shifts" in words
+    shares = tables.curve_shares(pause)
+    assert shares.rows[0][0] == "as registered"
+    assert sum(row[1] for row in shares.rows) == len(curve.table)
 
 
 def test_what_would_change_our_mind_names_events_power_and_limits(pause):
@@ -228,6 +244,7 @@ def test_what_would_change_our_mind_names_events_power_and_limits(pause):
     assert "1.36e-06" in words
     assert "No effect of any size" in words
     assert "0.029 to 32.8" in words
+    assert "created where the window is seen more than 21.8 times as completely" in words
     assert all(limit in words for limit in pause.claim.limits)
 
 
@@ -256,6 +273,8 @@ def test_a_study_without_a_sample_says_why(tables_and_registry):
     assert "not yet observed" in repr(tables.verdict_card(study))
     assert "not computed" in study.primary.sentence() or study.primary.reason
     assert "No other specification" in repr(tables.robustness_line(study))
+    assert "There is no curve. Not yet observed" in repr(tables.curve_words(study))
+    assert "not yet observed" in repr(tables.curve_shares(study))
 
 
 def test_a_blank_first_report_is_a_dash_and_no_word_of_the_library(tmp_path, registry):
