@@ -8,8 +8,10 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -22,9 +24,11 @@ from analysis_lib.events import TABLES
 from analysis_lib.generations import LATEST, SEED, as_registered, canonical, entry_sha256, last_good, manifest, sha256
 from analysis_lib.paths import shown
 from analysis_lib.registry import Registry, load_claims
-from analysis_lib.runner import Words, run_tasks
+from analysis_lib.runner import Words, server
 from analysis_lib.sources.bundled import BESIDE, Tables, load_tables
 
+STACK = ("analysis_lib.kernel", "nbconvert", "seaborn", "analysis_lib.study", "analysis_lib.figures_families",
+         "analysis_lib.site")  # fmt: skip
 LIBRARIES = ("pandas", "numpy", "scipy", "statsmodels", "matplotlib", "seaborn", "papermill", "nbconvert")
 
 
@@ -160,14 +164,12 @@ def publish_reports(
         entries, made, tables = last_good(out), {}, None
         stale = [plan for plan in plans if force or entries.get(plan.name, {}).get("hash") != plan.hash]
         run.fresh = tuple(plan.name for plan in plans if plan not in stale)
-        if stale:
-            tables = load_tables(data)  # bad tables are told as such, before any kernel starts
-            progress(0, len(stale), "starting kernels")
-            # kernels find data and registry by the environment, so that no path enters a notebook
-            env = {paths.DATA_ENV: str(data)} | ({paths.REGISTRY_ENV: str(user.resolve())} if user else {})
-            done = run_tasks(stale, files_of, _words(data, notebooks), timeout=timeout, env=env, python=python,
-                             jobs=jobs or os.cpu_count() or 1)  # fmt: skip
-            for count, (plan, files, seconds, failed) in enumerate(done, 1):
+        env = {paths.DATA_ENV: str(data)} | ({paths.REGISTRY_ENV: str(user.resolve())} if user else {})
+        with server(ready, env, python) if stale else nullcontext() as run_tasks:
+            if stale:
+                tables = load_tables(data)  # bad tables are told as such, before any notebook runs
+            how = (files_of, _words(data, notebooks), timeout, jobs or os.cpu_count() or 1)
+            for count, (plan, files, seconds, failed) in enumerate(run_tasks(stale, *how) if stale else (), 1):
                 progress(count, len(stale), f"{plan.name} {'FAILED' if failed else f'done in {seconds:.1f} s'}")
                 if failed:
                     run.failed[plan.name] = failed
@@ -177,6 +179,14 @@ def publish_reports(
                 entries[plan.name] = told | {"files": {path: sha256(content) for path, content in files.items()}}
         _publish(out, registry, shared, run, entries, made, keep, data, lambda: tables or load_tables(data))
     return run
+
+
+def ready() -> None:
+    """Import what notebooks and pages use, which takes longer than most of them."""
+    sys.modules["rfc3987_syntax"] = None  # a grammar that takes a second to build and that jsonschema can do without
+    for name in STACK:
+        import_module(name)
+    del sys.modules["rfc3987_syntax"]
 
 
 def _words(data: Path, notebooks: Path) -> Words:
