@@ -17,6 +17,7 @@ import seaborn as sns
 import yaml
 
 from analysis_lib.claims import ALL
+from analysis_lib.errors import plain
 from analysis_lib.events import WEAPONS
 from analysis_lib.finding import Finding, number
 from analysis_lib.gaps import longest_gap_p
@@ -57,7 +58,9 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
             except NothingToDraw as why:
                 figure.set_figheight(1.2)
                 axes.axis("off")
-                axes.text(0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True)
+                axes.text(
+                    0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True, parse_math=False
+                )
             handles, labels = figure.axes[0].get_legend_handles_labels()
             if labels:
                 entries = dict(zip(labels, handles, strict=True))
@@ -72,7 +75,8 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
 
 def lines(axes: plt.Axes, labels: list[str]) -> None:
     """A line of the picture for each label, from the top down; the picture grows with them."""
-    axes.set_yticks(range(len(labels)), [label.replace("_", " ") for label in labels], fontsize="small")
+    words = [plain(label.replace("_", " ")) for label in labels]
+    axes.set_yticks(range(len(labels)), words, fontsize="small", parse_math=False)  # a $ is a $
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.figure.set_figheight(1.6 + 0.3 * len(labels))
 
@@ -90,7 +94,8 @@ def add_up(axes: plt.Axes, days: np.ndarray, dates: Any, look: str) -> None:
 
 def note(axes: plt.Axes, words: str, x: Any, y: float) -> None:
     """Words to the left of a point and below it."""
-    axes.annotate(words, (x, y), (-8, -3), textcoords="offset points", ha="right", va="top", fontsize="x-small")
+    where = {"textcoords": "offset points", "ha": "right", "va": "top", "fontsize": "x-small", "parse_math": False}
+    axes.annotate(plain(words), (x, y), (-8, -3), **where)
 
 
 def intervals(axes: plt.Axes, study: Study, rows: list[tuple[str, Finding, str]]) -> None:
