@@ -175,6 +175,7 @@ def report(
     jobs: Annotated[int | None, typer.Option(min=1, help="notebooks at a time; default: one a processor")] = None,
     force: Annotated[bool, typer.Option("--force", help="run those that are fresh, too")] = False,
     keep: Annotated[int, typer.Option(min=1, help="generations to keep")] = 5,
+    pdf: Annotated[bool, typer.Option("--pdf", help="print them and the board as PDF, too (needs Chromium)")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print errors only")] = False,
     fail_on_change: Annotated[bool, typer.Option("--fail-on-change", help="exit 10 if a verdict changed")] = False,
     out: Out = REPORTS, data: Data = None, claims: Claims = None, as_of: AsOf = None, knobs: Knobs = (),
@@ -201,10 +202,15 @@ def report(
             ids or None, out=out, data=data, claims=claims, as_of=as_of, seed=seed, knobs=dict(knobs), jobs=jobs,
             force=force, keep=keep, progress=progress,
         )  # fmt: skip
+        problems = list(run.failed.values())
+        if pdf:
+            from analysis_lib.pdf import print_pages
+
+            problems += print_pages(out, run.asked, progress, jobs)
     if not quiet:
         typer.echo(run.summary())
-    if run.failed:
-        raise ReportFailed(*run.failed.values())
+    if problems:
+        raise ReportFailed(*problems)
     if fail_on_change and run.changed:
         raise errors.VerdictChanged(*run.changed)
 

@@ -19,6 +19,7 @@ import yaml
 
 from analysis_lib.claims import ALL
 from analysis_lib.curve import REGISTERED
+from analysis_lib.errors import plain
 from analysis_lib.events import WEAPONS
 from analysis_lib.finding import Finding, number
 from analysis_lib.gaps import longest_gap_p
@@ -63,7 +64,8 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
                 figure.set_figheight(1.2)
                 for panel in figure.axes:
                     panel.axis("off")
-                figure.axes[0].text(0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True)
+                figure.axes[0].text(0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True,
+                                     parse_math=False)  # fmt: skip
             handles, labels = figure.axes[0].get_legend_handles_labels()
             if labels:
                 entries = dict(zip(labels, handles, strict=True))
@@ -78,7 +80,8 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
 
 def lines(axes: plt.Axes, labels: list[str]) -> None:
     """A line of the picture for each label, from the top down; the picture grows with them."""
-    axes.set_yticks(range(len(labels)), [label.replace("_", " ") for label in labels], fontsize="small")
+    words = [plain(label.replace("_", " ")) for label in labels]
+    axes.set_yticks(range(len(labels)), words, fontsize="small", parse_math=False)  # a $ is a $
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.figure.set_figheight(1.6 + 0.3 * len(labels))
 
@@ -96,7 +99,8 @@ def add_up(axes: plt.Axes, days: np.ndarray, dates: Any, look: str) -> None:
 
 def note(axes: plt.Axes, words: str, x: Any, y: float) -> None:
     """Words to the left of a point and below it."""
-    axes.annotate(words, (x, y), (-8, -3), textcoords="offset points", ha="right", va="top", fontsize="x-small")
+    where = {"textcoords": "offset points", "ha": "right", "va": "top", "fontsize": "x-small", "parse_math": False}
+    axes.annotate(plain(words), (x, y), (-8, -3), **where)
 
 
 def held_against(line: Callable, study: Study) -> None:

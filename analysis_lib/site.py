@@ -14,10 +14,12 @@ from analysis_lib.errors import plain
 from analysis_lib.finding import VERDICTS
 from analysis_lib.paths import TEMPLATES
 from analysis_lib.registry import Registry
+from analysis_lib.runner import INJECTED
 from analysis_lib.suite import ABSENT, ALPHA, adjusted
 from analysis_lib.tables import SYMBOL, render
 
-SHARED = {"policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'", "symbol": SYMBOL}
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+SHARED = {"policy": POLICY, "symbol": SYMBOL}
 Record = Mapping[str, Any]
 
 
@@ -50,7 +52,8 @@ def holm_p(records: Mapping[str, Record]) -> dict[str, float]:
 def claim_page(executed: Any, record: Record, plan: Any) -> bytes:
     """One claim's page: verdict first, then the notebook with its code folded, then where it all comes from.
 
-    The page has a title of its own, cells tagged `lead` come first, and every picture is said in words.
+    The page has a title of its own; cells tagged `lead` come first where anything was computed, those tagged `last` and
+    the parameters come last; every picture is said in words.
     """
     from nbconvert import HTMLExporter
 
@@ -63,7 +66,8 @@ def claim_page(executed: Any, record: Record, plan: Any) -> bytes:
         for output in cell.get("outputs", ()):
             if "metadata" in output:
                 output.metadata["alt"] = cell.metadata.get("alt") or f"Figure: {heading}"
-    notebook.cells.sort(key=lambda cell: "lead" not in cell.metadata.get("tags", ()))
+    places = {"lead": 0 if record["findings"] else 1, "last": 2, "parameters": 2, INJECTED: 2}
+    notebook.cells.sort(key=lambda cell: next((places[t] for t in cell.metadata.get("tags", ()) if t in places), 1))
     css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     exporter = HTMLExporter(template_name="claim", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True,
                             embed_images=True, filters={"plain": plain})  # fmt: skip
