@@ -217,8 +217,7 @@ def _publish(
     same = content == told.get("content_sha256") and last_good(out).keys() == entries.keys()
     if same and generations.whole(out, {"index.html": told["index_sha256"]}):
         return
-    from analysis_lib.exports import exports
-    from analysis_lib.site import board
+    from analysis_lib.site import board, exports
 
     files = {path: made.get(path) or (out / LATEST / path).read_bytes()
              for entry in entries.values() for path in entry["files"]}  # fmt: skip
