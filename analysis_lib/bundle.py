@@ -18,7 +18,6 @@ from analysis_lib.claims import Claim, Spec
 from analysis_lib.completeness import incidents_of
 from analysis_lib.errors import BadInput, CannotRun
 from analysis_lib.events import WORDS
-from analysis_lib.exports import as_csv
 from analysis_lib.generations import canonical, entry_sha256, sha256, write_whole
 from analysis_lib.paths import ROOT, TEMPLATES, shown
 from analysis_lib.series import select
@@ -33,8 +32,8 @@ CHECKED = ("rate_ratio", "share", "share_difference", "onset_shares", "multi_sit
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Inputs(BaseModel, frozen=True):
-    """What a record says of its run. The claim's id and the knobs are looked up as those of a command line are."""
+class Record(BaseModel, frozen=True, extra="allow"):
+    """A record of unknown origin: what it says of its run is checked as a command line is, the rest compared."""
 
     claim: Annotated[str, Field(max_length=60)]
     as_of: date | None
@@ -44,17 +43,17 @@ class Inputs(BaseModel, frozen=True):
 
 
 class Page(BaseModel, frozen=True, extra="forbid"):
-    """The block of a page. `page_sha256` is of all that stands around it; what else `record` has is only compared."""
+    """The block of a page; `page_sha256` is the hash of all that stands around it."""
 
     page_sha256: Digest
     entry_sha256: Digest
-    record: Inputs
+    record: Record
 
     def refuse_other(self, claim: Claim, tables: Tables) -> None:
         """Raises CannotRun that names each input which is not the one that the page was made from."""
         pairs = (("data_sha256", self.record.data_sha256, tables.data_sha256, "--data DIR"),
-                 ("the registry entry", self.entry_sha256, entry_sha256(claim), "--claims FILE"))  # fmt: skip
-        other = [f"{what} of the page is {was[:12]}, here {now[:12]}; give that of the page: {option}"
+                 ("registry entry", self.entry_sha256, entry_sha256(claim), "--claims FILE"))  # fmt: skip
+        other = [f"{what} was {was[:12]}, is {now[:12]}; give that of the page: {option}"
                  for what, was, now, option in pairs if was != now]  # fmt: skip
         if other:
             raise CannotRun(*other)
@@ -68,8 +67,8 @@ def sealed(page: str, entry: str, record: Mapping[str, Any]) -> str:
     return f"{head}{START}{block}{END}{body}{tail}"
 
 
-def read_page(path: Path) -> tuple[Page, dict[str, Any]]:
-    """A page's block, and its whole record. Raises BadInput for no page of ours, one too large or altered around it."""
+def read_page(path: Path, claim: str | None) -> Page:
+    """A page's block. Raises BadInput for no page of ours, one too large, altered around it or of another `claim`."""
     do, raw = "give claims/ID.html as `claims report` wrote it", b""
     try:
         with path.open("rb") as file:
@@ -83,7 +82,9 @@ def read_page(path: Path) -> tuple[Page, dict[str, Any]]:
         raise BadInput(f"{shown(path)}: holds no record of a claim, or a damaged one; {do}") from None
     if len(raw) > LARGEST or sha256((head + tail).encode()) != page.page_sha256:
         raise BadInput(f"{shown(path)}: altered since it was written, outside its record; {do}")
-    return page, json.loads(block)["record"]
+    if claim not in (None, page.record.claim):
+        raise BadInput(f"{claim}: {shown(path)} is about '{page.record.claim}'; leave the id out or give that one")
+    return page
 
 
 # ---- the archive -----------------------------------------------------------------------------------------------------
@@ -103,16 +104,16 @@ def rows_used(study: Study, counted: list[Spec]) -> dict[str, bytes]:
     if spec.test == "recapture" and study.now.sample:
         second = {*incidents_of(known, spec, spec.frame)["incident_id"]}
         kept |= {"counts": ("scope", {*spec.theatres}), "second_coding": ("incident_id", second)}
-    for name, (column, values) in kept.items():
-        file = f"{name}.csv"
-        lines = (known.folder / file).read_text("utf-8-sig") if getattr(known, name) is not None else ""
-        reader = csv.DictReader(io.StringIO(lines, newline=""))
-        rows = [row for row in reader if row[column] in values]
-        licence = sources_of(known.folder).get(file, {}).get("licence", "not stated")
+    for name in (name for name in kept if getattr(known, name) is not None):
+        file, (column, values) = f"{name}.csv", kept[name]
+        head, *rows = csv.reader(io.StringIO((known.folder / file).read_text("utf-8-sig"), newline=""))
+        rows = [row for row in rows if row and row[head.index(column)] in values]
+        licence = str(sources_of(known.folder).get(file, {}).get("licence", "not stated"))
         if rows and not re.fullmatch(OPEN, licence, re.I):
             allowed = "allowed: CC0, CC BY, CC BY-SA, ODbL, public domain; leave --bundle out"
             raise BadInput(f"{file}: its licence in sources.yml ({licence}) does not let rows be passed on; {allowed}")
-        found |= {f"data/{file}": as_csv(rows, reader.fieldnames)} if rows else {}
+        csv.writer(text := io.StringIO(), lineterminator="\n").writerows([head, *rows])
+        found |= {f"data/{file}": text.getvalue().encode()} if rows else {}
     return found
 
 
@@ -123,20 +124,21 @@ def write_bundle(path: Path, study: Study, record: Mapping[str, Any]) -> None:
     """
     if path.suffix != ".zip":
         raise BadInput(f"--bundle {shown(path)}: not an archive; allowed: a name that ends in .zip; mend it")
-    claim, tested = study.claim, [who for who in (study.spec, study.spec and study.spec.against) if who]
+    claim, spec = study.claim, study.spec
     facts = [claim.with_knobs(fact.set) if fact.set else claim.spec or Spec() for fact in claim.facts]
-    rows = rows_used(study, [*tested, *(who for who, fact in zip(facts, claim.facts, strict=True) if fact.measure)])
+    counted = [who for who, fact in zip(facts, claim.facts, strict=True) if fact.measure]
+    rows = rows_used(study, [*counted, *([spec, spec.against or spec] if spec else [])])
     told = {"study": study, "record": record, "populations": facts, "sources": sources_of(study.tables.folder),
             "files": {name: sha256(content) for name, content in rows.items()}, "checked": CHECKED,
             "open_kinds": WORDS["open_kinds"], "last": study.tables.as_of(study.as_of).last_day}  # fmt: skip
-    lock, check = (ROOT / "requirements.lock").read_bytes(), (TEMPLATES / "bundle" / "check.py").read_bytes()
-    expected = render("bundle/expected.json.j2", **told).strip()
+    told["expected"] = render("bundle/expected.json.j2", **told)
     files = rows | {"claim.json": canonical(claim.model_dump(mode="json")), "record.json": canonical(record),
-                    "requirements.lock": lock, "README.txt": render("bundle/README.txt.j2", **told, expected=expected)}
-    files |= {"expected.json": expected, "check.py": check} if expected else {}
+                    "requirements.lock": (ROOT / "requirements.lock").read_bytes(),
+                    "README.txt": render("bundle/README.txt.j2", **told), "expected.json": told["expected"],
+                    "check.py": told["expected"] and (TEMPLATES / "bundle" / "check.py").read_bytes()}  # fmt: skip
     with zipfile.ZipFile(archive := io.BytesIO(), "w") as zipped:
-        for name, content in sorted(files.items()):
+        for name in sorted(name for name in files if files[name]):
             entry = zipfile.ZipInfo(name)  # of 1980
             entry.create_system, entry.external_attr = 3, 0o644 << 16
-            zipped.writestr(entry, content)
+            zipped.writestr(entry, files[name])
     write_whole(path, archive.getvalue())

@@ -131,7 +131,7 @@ def show(claim_id: Id, claims: Claims = None, out: Out = REPORTS) -> None:
 @app.command()
 def reproduce(
     claim_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="id of the claim; a page has its own")] = None,
-    page: Annotated[Path | None, typer.Option("--from", metavar="PAGE", help="run what a page says, compare")] = None,
+    page: Annotated[Path | None, typer.Option("--from", metavar="PAGE", help="run what a page says; compare")] = None,
     bundle: Annotated[Path | None, typer.Option(metavar="FILE.zip", help="write rows, rule and numbers there")] = None,
     as_json: Json = False, as_of: AsOf = None, data: Data = None, claims: Claims = None, knobs: Knobs = (),
     seed: Seed = None, out: Out = REPORTS,
@@ -144,22 +144,21 @@ def reproduce(
 
     if not (claim_id or page) or (page and (knobs or as_of or seed is not None)):
         raise typer.BadParameter("give an ID, or --from PAGE: the page then gives --as-of, --set and --seed")
-    block, told = read_page(page) if page else (None, None)
-    if block and claim_id not in (None, block.record.claim):
-        raise BadInput(f"{claim_id}: {shown(page)} is about '{block.record.claim}'; leave the id out")
+    read = page and read_page(page, claim_id)
     options = {"as_of": as_of, "seed": SEED if seed is None else seed, "knobs": dict(knobs)}
-    options |= block.record.model_dump(include={*options}) if block else {}
-    registry = _registry(claims)
-    claim, tables = registry[block.record.claim if block else claim_id], load_tables(data_dir(data))
+    options = read.record.model_dump(include={*options}) if read else options
+    registry, tables = _registry(claims), load_tables(data_dir(data))
+    claim = registry[read.record.claim if read else claim_id]
     try:
-        if block:
-            block.refuse_other(claim, tables)
+        if read:
+            read.refuse_other(claim, tables)
         study = evaluate(claim, tables, registry, **options)
     except (CannotRun, InputMissing) as error:
         raise CannotRun(*(f"CANNOT RUN {claim.id}: {line}" for line in error.lines)) from None
     record = study.record()
     _json(record) if as_json else _say("study", study=study, record=record)
-    published, where = (told, shown(page)) if page else published_record(out, record, entry_sha256(claim))
+    told = read and (read.record.model_dump(mode="json"), shown(page))
+    published, where = told or published_record(out, record, entry_sha256(claim))
     found, compared = differences(published, record) if published else ([], 0)
     _say("compared", err=as_json, differences=found, compared=compared, where=where, tolerance=TOLERANCE)
     if found:

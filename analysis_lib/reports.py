@@ -229,8 +229,7 @@ def _publish(
     same = content == told.get("content_sha256") and last_good(out).keys() == entries.keys()
     if same and generations.whole(out, told["run"].get("files", {"index.html": ""})):
         return
-    from analysis_lib.exports import exports
-    from analysis_lib.site import board, news
+    from analysis_lib.site import board, exports, news
 
     files = {path: made.get(path) or (out / LATEST / path).read_bytes()
              for entry in entries.values() for path in entry["files"]}  # fmt: skip

@@ -1,20 +1,25 @@
-"""The pages: the board of all claims, and one claim's executed notebook as one file."""
+"""The pages: the board of all claims, one claim's executed notebook as one file; what machines read beside them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from analysis_lib.bundle import sealed
 from analysis_lib.errors import plain
-from analysis_lib.finding import VERDICTS
+from analysis_lib.finding import VERDICTS, Finding
+from analysis_lib.generations import sha256
 from analysis_lib.paths import TEMPLATES
 from analysis_lib.registry import Registry
 from analysis_lib.runner import INJECTED
+from analysis_lib.sources.bundled import sources_of
 from analysis_lib.suite import ABSENT, ALPHA, adjusted
 from analysis_lib.tables import SYMBOL, render
 
@@ -74,3 +79,21 @@ def claim_page(executed: Any, record: Record, plan: Any) -> bytes:
     resources = {"plan": plan, "record": record, "css": css} | SHARED
     page = exporter.from_notebook_node(notebook, resources=resources)[0]
     return sealed(page, plan.provenance["entry_sha256"], record).encode()
+
+
+def exports(
+    records: Mapping[str, Record], files: Mapping[str, bytes], provenance: Mapping[str, Any], data: Path
+) -> dict[str, bytes]:
+    """All findings as CSV and, with pyarrow, as Parquet; the RO-Crate of a generation that holds `files` and these."""
+    made = {"findings.csv": render("findings.csv.j2", records=records).encode()}
+    with suppress(ImportError):  # the extra [data] may not be installed
+        from pyarrow import BufferOutputStream, BufferReader, csv, parquet
+
+        kinds = {f.name: "float64" if "float" in f.type else "int64" for f in fields(Finding) if "None" in f.type}
+        typed = csv.ConvertOptions(column_types=kinds | {"as_of": "string"})
+        table = csv.read_csv(BufferReader(made["findings.csv"]), convert_options=typed)
+        parquet.write_table(table, written := BufferOutputStream())
+        made["findings.parquet"] = written.getvalue().to_pybytes()
+    told = {"files": [(path, len(content), sha256(content)) for path, content in sorted((files | made).items())],
+            "sources": sources_of(data), "records": records, "provenance": provenance}  # fmt: skip
+    return made | {"ro-crate-metadata.json": render("ro-crate.json.j2", **told).encode()}

@@ -363,6 +363,13 @@ def compared(told, folder):
         yield fact["field"], fact["coded"], coded(fact, told, events, coverage)
 
 
+def sha256_of(path):
+    if not os.path.exists(path):
+        return None
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
 def main():
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -374,8 +381,7 @@ def main():
     folder, wrong, lines = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "data"), 0, 0
     if len(sys.argv) == 1:
         for name, digest in told["files"].items():
-            path = os.path.join(HERE, *name.split("/"))
-            if not os.path.exists(path) or hashlib.sha256(open(path, "rb").read()).hexdigest() != digest:
+            if sha256_of(os.path.join(HERE, *name.split("/"))) != digest:
                 print(name + ": not the file that was put into this archive")
                 wrong += 1
     try:
