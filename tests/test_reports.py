@@ -151,6 +151,7 @@ def test_a_page_stands_alone_with_its_verdict_first(made, registry):
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in html
     assert re.findall(r"<h1>(.*?)</h1>", html) == [registry["pause-2021"].question]
     assert html.index("∅</span> not testable") < html.index("A picture")
+    assert '<a href="../index.html#pause-2021">The board</a>' in html  # Holm's correction stands there
     assert "A family of claims" not in html  # the notebook's own title: the page's is the claim's question
     assert re.findall(r"<img[^>]*alt=\"([^\"]*)\"", html) == ["Figure: A picture"]
     assert '<a href="https://example.org">source</a>' in html
