@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections import defaultdict
 from pathlib import Path
 
 import yaml
@@ -80,19 +81,18 @@ def write_tables(folder: Path) -> Path:
 
 def write_registry(path: Path, registry: Registry) -> Path:
     """A user's registry: every bundled claim with a payload, another each time, behind every field of prose."""
-    claims, payloads = [], itertools.cycle([*PAYLOADS.values(), NUL])
+    claims, payloads = [], defaultdict(lambda: itertools.cycle([*PAYLOADS.values(), NUL]))
 
-    def spoilt(text: str) -> str:
-        return text + next(payloads)
+    def spoilt(entry: dict, fields: str) -> dict[str, str]:
+        return {field: entry.get(field, "") + next(payloads[field]) for field in fields.split()}
 
     for claim in registry.claims:
         entry = claim.model_dump(mode="json", exclude_defaults=True)
-        for field in ("place", "statement", "question", "estimand", "notes"):
-            entry[field] = spoilt(entry.get(field, ""))
-        entry["limits"] = [spoilt(text) for text in entry.get("limits", ["a limit"])]
+        entry |= spoilt(entry, "place statement question estimand notes")
+        entry["limits"] = [*entry.get("limits", ()), next(payloads["limits"])]
         for part, fields in PROSE.items():
             for item in entry.get(part, ()):
-                item.update({field: spoilt(item.get(field, "")) for field in fields.split()})
+                item |= spoilt(item, fields)
         claims.append(Claim.model_validate(entry).model_dump(mode="json", exclude_defaults=True))
     path.write_text(yaml.safe_dump({"claims": claims}, width=10**6), encoding="ascii")  # it escapes what is not ASCII
     return path

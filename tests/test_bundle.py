@@ -11,8 +11,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest

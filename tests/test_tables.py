@@ -136,7 +136,8 @@ def test_the_html_form_holds_the_same_cells_under_headed_columns():
     table = Table(("name", "p"), (("a", 0.86942), ("b", None)), caption="A caption")
     page = Page(table._repr_html_())
     assert page.words == ["A caption", "name", "p", "a", "0.869", "b", "–"]
-    assert page.tags.count("th") == 2
+    assert page.tags.count("th") == 4  # a name over each column and before each row
+    assert table._repr_html_().count('scope="col"') == table._repr_html_().count('scope="row"') == 2
     assert 'aria-label="A caption"' in table._repr_html_()
 
 
