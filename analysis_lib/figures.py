@@ -58,9 +58,8 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
             except NothingToDraw as why:
                 figure.set_figheight(1.2)
                 axes.axis("off")
-                axes.text(
-                    0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True, parse_math=False
-                )
+                words = f"Nothing to draw: {str(why) or study.now.inferential.reason}"
+                axes.text(0, 0.5, words, wrap=True, parse_math=False)
             handles, labels = figure.axes[0].get_legend_handles_labels()
             if labels:
                 entries = dict(zip(labels, handles, strict=True))
