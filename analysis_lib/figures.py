@@ -64,8 +64,8 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
                 figure.set_figheight(1.2)
                 for panel in figure.axes:
                     panel.axis("off")
-                figure.axes[0].text(0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True,
-                                     parse_math=False)  # fmt: skip
+                words = f"Nothing to draw: {str(why) or study.now.inferential.reason}"
+                figure.axes[0].text(0, 0.5, words, wrap=True, parse_math=False)
             handles, labels = figure.axes[0].get_legend_handles_labels()
             if labels:
                 entries = dict(zip(labels, handles, strict=True))

@@ -241,12 +241,12 @@ def _publish(
     if shared["data_sha256"] not in rows:
         rows |= {(read := tables()).data_sha256: changes.row_digests(read)}
     files["rows.json"] = canonical(rows)
+    files |= exports(found, files, shared, data)  # what comes after holds times
     told = {"content_sha256": content} | shared | {"claims": entries, "run": {"failures": failures}}
     now = changes.View(name, told, {f"claims/{n}.json": record for n, record in found.items()} | {"rows.json": rows})
     changed = changes.between(before if before.told else None, now)
     past = changes.history(before.told.get("run", {}).get("changes", {}), changed, start)
     files |= news(registry, changed, past) | {"index.html": board(registry, found, notes, shared, past["last"])}
-    files |= exports(found, files, shared, data)
     run.changed = [f"{entry['claim']}: {entry['what']}" for entry in past["feed"] if entry["generation"] == name]
     digests = {path: sha256(content) for path, content in files.items() if not path.startswith("claims/")}
     told["run"] |= {"started": start, "finished": end, "before": changed["old"], "files": digests, "changes": past}
