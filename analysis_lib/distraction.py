@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +21,6 @@ from analysis_lib.robust import count_family, fitted_means, moment_theta, robust
 from analysis_lib.sensitivity import date_shift, leave_one_out
 from analysis_lib.series import Series, exposure, select, series_of, sum_before
 from analysis_lib.shares import both_tails
-from analysis_lib.sources.ucdp import Ged, load_ged
 from analysis_lib.windows import Window
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
     from analysis_lib.sources.bundled import Tables
 
-GED = "ged.csv"  # beside events.csv
 FEWEST = 20  # days after an attack, and other days
 SPLINE_DAYS = 60  # days from knot to knot of the smooth course of time
 LATEST, FOUND = 1.644854, 0.841621  # normal quantiles of a one-sided 5 % test and of 80 % power
@@ -49,7 +46,6 @@ class Sample:
     target: Series
     kept: np.ndarray
     lag: int
-    ged: Ged
     window: None = None
 
     @cached_property
@@ -95,31 +91,32 @@ class Sample:
         return np.fft.irfft(np.fft.rfft(self.residuals) * np.conj(np.fft.rfft(self.near)), self.kept.size)
 
 
-@lru_cache(maxsize=2)
-def _ged(path: Path, theatres: tuple[str, ...], bloc: str | None, sha256: str) -> Ged:
-    """GED read once for all specifications of a claim; another hash is another file."""
-    return load_ged(path, theatres, bloc)
-
-
 def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample:
     """The sample of a specification, cut at `as_of`; InputMissing without GED or with too few events or days to fit."""
     other, known = spec.against, tables.as_of(as_of)
     if other is None or not spec.lag_days:
         raise BadInput("test lagged_regression: got no `against` or no lag_days; allowed: both; give them")
-    ged = _ged(tables.folder / GED, other.theatres, other.bloc, tables.sha256.get(GED, ""))
+    if known.ged is None or not known.ged["theatre"].isin(other.theatres).any():
+        raise InputMissing(
+            "no Islamic State events are in the data folder: download UCDP GED as CSV from https://ucdp.uu.se/downloads/"
+            ", then `claims data add ucdp GEDEvent.csv --into DIR` and `claims reproduce isis-distraction --data DIR`"
+        )
+    ged = known.ged[known.ged["theatre"].isin(other.theatres)]
+    ours, reported = ged[ged["bloc"] == other.bloc], Window(ged["date"].min().date(), ged["date"].max().date())
     lag, rows = spec.lag_days, select(known.events, spec)
     span = Window(spec.frame.shift(-lag).start, spec.frame.shift(lag).end)
     days = span.calendar()
-    watched = exposure(known.coverage, spec, span) & ged.span.mask(days)
+    watched = exposure(known.coverage, spec, span) & reported.mask(days)
     militia = series_of(rows["date"].to_numpy().astype("datetime64[D]"), watched, span)
+    target = series_of(ours["date"].repeat(ours["count"]).to_numpy().astype("datetime64[D]"), watched, span)
     around = sum_before(np.append(watched, [False] * (lag + 1)), 2 * lag + 1)[lag + 1 :] == 2 * lag + 1
     kept = np.flatnonzero(around & spec.frame.mask(days))
-    sample = Sample(rows, spec.frame, militia, series_of(ged.dates, watched, span), kept, lag, ged)
+    sample = Sample(rows, spec.frame, militia, target, kept, lag)
     near, far = int(sample.near.sum()), int((~sample.near).sum())
     if not estimable(sample.y) or min(near, far) < FEWEST:
         raise InputMissing(
-            f"{GED} has events from {ged.span}: {int(sample.y.sum())} on days of {spec.frame} watched for both sides, "
-            f"{near} of them within {lag} days after an attack and {far} not; too few"
+            f"ged.csv has events from {reported}: {int(sample.y.sum())} on days of {spec.frame} watched for both sides"
+            f", {near} of them within {lag} days after an attack and {far} not; too few"
         )
     return sample
 
@@ -142,12 +139,10 @@ def lagged_regression(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Find
     whose p has no lower bound. Several attacks within the lags count as one: a sum over lags would fall short where the
     effect does not add up (shown as `sum_of_lags`). Misleads where a third cause moves both within weeks.
     """
-    ged = sample.ged
-    aside = "".join(f"; {count} set aside: {reason}" for reason, count in ged.set_aside.items() if count)
     found = Finding("lagged_ratio", "negative binomial regression, Newey–West errors", n=int(sample.y.sum()),
                     exposure=float(sample.y.size), alternative=rule.direction, attainable_p=0.0,
                     notes=(f"{sample.near.sum()} of {sample.y.size} days follow an attack within {sample.lag} days",
-                           f"{GED}: {ged.rows} rows, {ged.dates.size} used{aside}"))  # fmt: skip
+                           f"{sample.target.counts.sum()} events in ged.csv from {sample.frame}"))  # fmt: skip
     [coef], [[variance]] = effects(sample, sample.near[:, None])
     found = wald(found, coef, variance, rule.direction)
     power = None if rule.claimed_effect is None else float(_power(sample, spec, rule, rule.claimed_effect))

@@ -24,7 +24,7 @@ from analysis_lib.generations import LATEST, SEED, as_registered, canonical, ent
 from analysis_lib.paths import REPORTS, ROOT, shown, user_registry
 from analysis_lib.registry import Registry, load_claims
 from analysis_lib.runner import Task, Words, run_tasks
-from analysis_lib.sources.bundled import BESIDE, Tables, load_tables
+from analysis_lib.sources.bundled import Tables, load_tables
 
 BASE = ("claim", "data", "as_of", "seed")
 LIBRARIES = ("pandas", "numpy", "scipy", "statsmodels", "matplotlib", "seaborn", "papermill", "nbconvert")
@@ -94,7 +94,7 @@ class Inputs:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        files = [self.data / name for name in (*(f"{table}.csv" for table in TABLES), *BESIDE)]
+        files = [self.data / f"{table}.csv" for table in TABLES]
         digests = {path.name: sha256(path.read_bytes()) for path in files if path.is_file()}
         return {
             "data_sha256": Tables(None, None, sha256=digests).data_sha256,  # without reading the tables

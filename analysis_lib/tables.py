@@ -185,11 +185,13 @@ def event_table(study: Any) -> Table:
         rows = sample.rows[sample.frame.mask(sample.rows["date"].to_numpy().astype("datetime64[D]"))]
         groups, caption = getattr(sample, "labels", None), f"Events of the frame {sample.frame}: {filters(study.spec)}"
     groups = groups or [_where(day, sample and sample.window) for day in rows["date"]]
+    if closed := int((rows["rights"] != "").sum()):
+        caption += f"; {closed} more are counted and not shown: their licence allows aggregates only"
     cells = tuple(
         (_day(row.date), group, row.location,
          row.weapons.replace(";", ", "), row.intercepted, row.confidence, _day(row.first_reported),
          row.event_id, _links(row.sources))
-        for row, group in zip(rows.itertuples(), groups, strict=True)
+        for row, group in zip(rows.itertuples(), groups, strict=True) if not row.rights
     )  # fmt: skip
     group = "outcome" if hasattr(sample, "labels") else "window"
     columns = ("date", group, "place", "weapons", "intercepted", "confidence", "first reported", "row", "sources")
@@ -205,7 +207,7 @@ def _day(day: Any) -> str | None:
 
 
 def _links(cell: str) -> tuple[Link, ...]:
-    return tuple(Link(f"[{i}]", url.strip()) for i, url in enumerate(cell.split(" | "), 1))
+    return tuple(Link(f"[{i}]", url.strip()) for i, url in enumerate(filter(None, cell.split(" | ")), 1))
 
 
 def finding_table(findings: Iterable[Finding], caption: str = "") -> Table:
