@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from analysis_lib.errors import BadInput, CannotRun, unknown
+from analysis_lib.errors import BadInput, CannotRun
 from analysis_lib.events import TABLES, WEAPONS
 from analysis_lib.generations import STAGING, writable
 from analysis_lib.paths import DATA, shown
@@ -61,21 +61,23 @@ def add(
     new, known = (t.set_index(t[key[0]].str.cat([t[name] for name in key[1:]], " ")) for t in (reading.table, known))
     pairs = _pairs(new, known, source.table == "events")
     if strange := {*keep} - {*pairs["new"]}:
-        raise unknown("row to keep", min(strange), pairs["new"], "name one of those that match")
+        raise BadInput(f"--keep {min(strange)}: no such row is left out; allowed: one listed without --keep; mend it")
     pairs["row"] = pairs["new"].isin([*keep]).map({True: "kept", False: "left out"})
     added = new.drop(pairs["new"][pairs["row"] == "left out"])
     table = pd.concat([known.drop(added.index, errors="ignore"), added]).fillna("")
     copied = {"sources.yml", *(f"{other}.csv" for other in TABLES)}
     record = source.model_dump(include={"name", "title", "publisher", "url", "licence", "rights"}) | {
         "version": version or None, "date": date.fromtimestamp(max(file.stat().st_mtime for file in files)),
-        "files": {file.name: _sha256(file) for file in files}, "rows_read": reading.rows,
+        "files": [{"file": file.name, "sha256": _sha256(file)} for file in files], "rows_read": reading.rows,
         "rows_used": reading.rows - sum(reading.set_aside.values()), "set_aside": reading.set_aside,
         "added": len(added), "matched": len(new) - len(added), "file": path.name, "rows": len(table),
     }  # fmt: skip
     with writable(into):
         into.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=STAGING, dir=into.parent) as folder:
-            staging = shutil.copytree(base, Path(folder) / "data", ignore=lambda _, names: {*names} - copied)
+            (staging := Path(folder) / "data").mkdir()
+            for file in (file for file in base.iterdir() if file.name in copied):
+                shutil.copyfile(file, staging / file.name)
             for file, frame in ((path.name, table), ("matches.csv", pairs)):
                 frame.to_csv(staging / file, index=False, lineterminator="\n")
             record["sha256"] = _sha256(staging / path.name)
@@ -113,7 +115,7 @@ def _pairs(new: pd.DataFrame, known: pd.DataFrame, events: bool) -> pd.DataFrame
 
 def _append(path: Path, record: dict[str, Any]) -> None:
     """One more record at the end of the list in sources.yml, indented as those before it."""
-    text = path.read_text(encoding="utf-8") if path.exists() else "sources:\n"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else "sources:\n"
     before = re.search(r"^ *(?=- )", text, re.M)
     content = yaml.safe_dump([record], sort_keys=False, allow_unicode=True, width=120)
     path.write_text(f"{text.rstrip()}\n{indent(content, before[0] if before else '')}", encoding="utf-8")

@@ -142,7 +142,7 @@ def lagged_regression(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Find
     found = Finding("lagged_ratio", "negative binomial regression, Newey–West errors", n=int(sample.y.sum()),
                     exposure=float(sample.y.size), alternative=rule.direction, attainable_p=0.0,
                     notes=(f"{sample.near.sum()} of {sample.y.size} days follow an attack within {sample.lag} days",
-                           f"{sample.target.counts.sum()} events in ged.csv from {sample.frame}"))  # fmt: skip
+                           f"{sample.target.counts.sum()} events of ged.csv in the frame, lags included"))  # fmt: skip
     [coef], [[variance]] = effects(sample, sample.near[:, None])
     found = wald(found, coef, variance, rule.direction)
     power = None if rule.claimed_effect is None else float(_power(sample, spec, rule, rule.claimed_effect))

@@ -35,7 +35,7 @@ def _choices(given: Any) -> list[Any]:
     """A bare text as a choice that always applies, `{of: column, means: {word: cells}}` as one choice a word."""
     found = []
     for item in given if isinstance(given, list) else [given]:
-        if isinstance(item, dict) and item.keys() == {"of", "means"}:
+        if isinstance(item, dict) and item.keys() == {"of", "means"} and isinstance(item["means"], dict):
             found += [{"when": {item["of"]: cells}, "then": word} for word, cells in item["means"].items()]
         else:
             found.append({"then": item} if isinstance(item, str) else item)
@@ -97,9 +97,7 @@ def load_source(name: str) -> Source:
     Raises BadInput with a line for every problem, each with its place in the file.
     """
     if name not in names() and not name.endswith((".yml", ".yaml")):
-        raise unknown(
-            "source", name, names(), "see `claims data sources`, or name a definition of your own, a .yml file"
-        )
+        raise unknown("source", name, names(), "see `claims data sources`, or name your own definition, a .yml file")
     path, errors = FOLDER / f"{name}.yml" if name in names() else Path(name), []
     common = {key: entry["words"] for key, entry in parsed((FOLDER / f"{COMMON}.yml").read_bytes())[1].items()}
     try:
@@ -110,9 +108,7 @@ def load_source(name: str) -> Source:
     except (OSError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         mark, told = getattr(error, "problem_mark", None), getattr(error, "strerror", getattr(error, "problem", None))
         errors = [(mark.line + 1 if mark else 1, "file", told or "not a definition in YAML")]
-    raise BadInput(
-        *(f"{shown(path)}:{line}: {key}: {told}; mend it as docs/data.md says" for line, key, told in errors)
-    )
+    raise BadInput(*(f"{shown(path)}:{line}: {key}: {told}; mend it, see docs/data.md" for line, key, told in errors))
 
 
 def _line(node: yaml.Node, keys: tuple[int | str, ...]) -> int:

@@ -60,7 +60,7 @@ def read(source: Source, files: Sequence[Path]) -> Reading:
             torn = connection.sql(lines).fetchall()[0][0] if kept else 0
         except duckdb.Error as error:
             told = reduce(lambda text, f: text.replace(escape(str(f)), shown(f)), files, str(error).splitlines()[0])
-            raise BadInput(f"{', '.join(map(shown, files))}: {told}; mend the file or the definition") from None
+            raise BadInput(f"{', '.join(map(shown, files))}: {told}; mend the file (quotes, ends of lines) or the definition") from None
     return _checked(source, found, torn)
 
 
@@ -70,9 +70,9 @@ def read(source: Source, files: Sequence[Path]) -> Reading:
 def _text(connection: duckdb.DuckDBPyConnection, source: Source, path: Path) -> str:
     """The query for the columns that a definition uses: trimmed text, "" where there is none."""
     kind, file = path.name.lower().removesuffix(".gz").rpartition(".")[2], _sql(escape(str(path)))
-    if not path.is_file() or kind not in (kinds := ("csv", "tsv", "txt", "json", "parquet")):
+    if not path.is_file() or kind not in ("csv", "tsv", "txt", "json", "parquet"):
         got = f"a .{kind} file" if path.is_file() else "no such file"
-        raise BadInput(f"{shown(path)}: got {got}; allowed: {', '.join(kinds)}, also as .gz; save it as one of these")
+        raise BadInput(f"{shown(path)}: got {got}; allowed: csv, tsv, txt, json, parquet, also as .gz; save it as one")
     if kind in ("json", "parquet"):
         scan = f"read_{kind}({file}{', sample_size = -1, map_inference_threshold = -1' * (kind == 'json')})"
         top = connection.sql(f"FROM {scan} LIMIT 0")
@@ -154,11 +154,11 @@ def _chosen(source: Source, choices: Sequence[Choice], joined: str = "") -> nw.E
         tests = [_any(source, choice.when)] if choice.when else []
         tests += [~_any(source, choice.unless)] if choice.unless else []
         if tests and joined:
-            every.append(nw.when(reduce(and_, tests)).then(nw.lit(choice.then + joined)).otherwise(nw.lit("")))
+            every.append(nw.when(reduce(and_, tests)).then(nw.lit(joined + choice.then)).otherwise(nw.lit("")))
         else:
             value = nw.when(reduce(and_, tests)).then(then).otherwise(value) if tests else then
     together = nw.concat_str([*reversed(every), nw.lit("")])
-    return nw.when(together == "").then(value).otherwise(together) if every else value
+    return nw.when(together == "").then(value).otherwise(together.str.strip_chars(joined)) if every else value
 
 
 def _any(source: Source, conditions: Sequence[Condition]) -> nw.Expr:
@@ -179,28 +179,28 @@ def _checked(source: Source, found: pd.DataFrame, torn: int) -> Reading:
     """Dates and numbers in one spelling; what may not stand in the table is set aside, so is an id that comes again."""
     import pandas as pd
 
-    rows, kind, daily = int(found[ROWS].sum()) + torn, TABLES[source.table], "count" in TABLES[source.table].columns
-    reasons = found[found[ASIDE] != ""].groupby(ASIDE)[ROWS].sum()
+    used, kind, reasons = found[ASIDE] == "", TABLES[source.table], found.groupby(ASIDE)[ROWS].sum()
     aside = {choice.then: int(reasons.get(choice.then, 0)) for choice in source.set_aside}
-    table = found[found[ASIDE] == ""].drop(columns=ASIDE)
-    for name in source.columns:
-        text, dtype = table[name].str.strip(";"), kind.columns[name].dtype
-        if dtype == "datetime64[us]":
-            days = reduce(pd.Series.fillna, (pd.to_datetime(text, format=f, errors="coerce") for f in source.dates))
-            text = days.dt.strftime("%Y-%m-%d").where(days.notna(), text)
-        elif dtype != "str":
-            number = pd.to_numeric(text, errors="coerce").round(6)
-            text = number.astype(str).str.removesuffix(".0").where(number.notna(), text)
-        table[name] = text
-    if daily:
+    table = found[used].drop(columns=ASIDE)
+    for name in (name for name in source.columns if name in kind.columns and kind.columns[name].dtype != "str"):
+        each = pd.Series(table[name].unique())
+        if kind.columns[name].dtype == "datetime64[us]":
+            days = reduce(pd.Series.fillna, (pd.to_datetime(each, format=f, errors="coerce") for f in source.dates))
+            spelled = days.dt.strftime("%Y-%m-%d")
+        else:
+            spelled = pd.to_numeric(each, errors="coerce").round(6).astype(str).str.removesuffix(".0")
+        table[name] = table[name].map(dict(zip(each, spelled.fillna(each), strict=True)))
+    if "count" in kind.columns:
         table = table.groupby([*source.columns], as_index=False).sum()
         table["count"] = table[COUNT].astype("int64").astype(str)
-    table[NEWEST] = -pd.to_numeric(table[NEWEST], errors="coerce") if source.newest else 0
-    table = table.sort_values([*kind.rules["once"][0], NEWEST, *source.columns], ignore_index=True)
-    again = table.duplicated(kind.rules["once"][0]) & (not daily)
-    stands = table[COUNT] if source.once else table[ROWS] if daily else ~again  # for how many rows read each row stands
-    aside |= {"the same id again": int(table[ROWS].sum() - stands.sum()), "a line that is no record": torn}
-    table, stands = table[~again].drop(columns=[ROWS, COUNT, NEWEST]).reset_index(drop=True), stands[~again].tolist()
+        stands = table[COUNT if source.once else ROWS].tolist()  # for so many rows read
+    else:
+        table[NEWEST] = -pd.to_numeric(table[NEWEST], errors="coerce") if source.newest else 0
+        key = kind.rules["once"][0]
+        table = table.sort_values([*key, NEWEST, *source.columns]).drop_duplicates(key, ignore_index=True)
+        stands = [1] * len(table)
+    aside |= {"the same id again": int(found[ROWS][used].sum()) - sum(stands), "a line that is no record": torn}
+    table = table.drop(columns=[ROWS, COUNT, NEWEST], errors="ignore")
     if source.table == "events":
         table["rights"] = source.rights.replace("rows", "")
     wrong = check_table(source.table, table, range(2, len(table) + 2), source.name)[1]
@@ -209,4 +209,5 @@ def _checked(source: Source, found: pd.DataFrame, torn: int) -> Reading:
     first = {problem.line - 2: f"{problem.column}: not {problem.allowed}" for problem in reversed(wrong)}
     for row, reason in first.items():
         aside[reason] = aside.get(reason, 0) + int(stands[row])
+    rows = int(found[ROWS].sum()) + torn
     return Reading(table.drop(index=[*first]), rows, {why: count for why, count in aside.items() if count})
