@@ -109,7 +109,8 @@ def rows_used(study: Study, counted: list[Spec]) -> dict[str, bytes]:
         head, *rows = csv.reader(io.StringIO((known.folder / file).read_text("utf-8-sig"), newline=""))
         rows = [row for row in rows if row and row[head.index(column)] in values]
         licence = str(sources_of(known.folder).get(file, {}).get("licence", "not stated"))
-        if rows and not re.fullmatch(OPEN, licence, re.I):
+        kept_back = "rights" in head and any(row[head.index("rights")] for row in rows)
+        if kept_back or (rows and not re.fullmatch(OPEN, licence, re.I)):
             allowed = "allowed: CC0, CC BY, CC BY-SA, ODbL, public domain; leave --bundle out"
             raise BadInput(f"{file}: its licence in sources.yml ({licence}) does not let rows be passed on; {allowed}")
         csv.writer(text := io.StringIO(), lineterminator="\n").writerows([head, *rows])

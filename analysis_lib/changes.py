@@ -10,7 +10,7 @@ from typing import Any
 from analysis_lib.errors import unknown
 from analysis_lib.events import TABLES
 from analysis_lib.generations import LATEST, differences, read_json, sha256, whole
-from analysis_lib.sources.bundled import BESIDE, Tables
+from analysis_lib.sources.bundled import Tables
 
 SOURCE, *SOURCES = ("", "source", "sources", "source_name", "source_url")
 # what a record depends on besides the rows, as the manifest names it
@@ -69,7 +69,7 @@ def row_digests(tables: Tables) -> dict[str, dict[str, dict[str, str]]]:
     columns that tell its rows apart has the digest of the whole row in the key: a change there is a removal and an
     addition. Misleads who takes a digest for a secret: a word of a short list can be found by trying all.
     """
-    found = {"files": {n: {SOURCE: "", "content": tables.sha256[n][:8]} for n in BESIDE if n in tables.sha256}}
+    found: dict[str, dict[str, dict[str, str]]] = {}
     for name, table in ((name, getattr(tables, name)) for name in TABLES if getattr(tables, name) is not None):
         rows, once = found.setdefault(name, {}), TABLES[name].rules.get("once", [[]])[0]
         for cells in table.astype("str").where(table.notna(), "").to_dict("records"):

@@ -260,6 +260,30 @@ def data_check(folder: Annotated[Path | None, typer.Argument(metavar="[DIR]")] =
     _say("data", tables=load_tables(data_dir(folder)), where=shown(data_dir(folder)))
 
 
+@data_app.command("sources")
+def data_sources() -> None:
+    """What `claims data add` can read."""
+    from analysis_lib.sources.definitions import load_source, names
+
+    _say("sources", sources=[load_source(name) for name in names()])
+
+
+@data_app.command("add")
+def data_add(
+    source: Annotated[str, typer.Argument(help="a name that `claims data sources` lists, or your own definition.yml")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    into: Annotated[Path | None, typer.Option(metavar="DIR", help="the new folder; default: data-SOURCE")] = None,
+    keep: Annotated[list[str], typer.Option(metavar="ROW", help="add this row though it matches; may come again")] = (),
+    version: Annotated[str, typer.Option(metavar="TEXT", help="version of the download, for its record")] = "",
+    data: Data = None,
+) -> None:
+    """Make a new data folder: the tables of --data (default: the bundled ones) and the rows of a download."""
+    from analysis_lib.additions import add
+
+    into = into or Path(f"data-{Path(source).stem}")
+    _say("added", record=add(source, files, into, data_dir(data), keep, version), into=shown(into))
+
+
 def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal without these letters still gets its lines
         stream.reconfigure(errors="backslashreplace")

@@ -25,7 +25,7 @@ from analysis_lib.generations import LATEST, SEED, as_registered, canonical, ent
 from analysis_lib.paths import shown
 from analysis_lib.registry import Registry, load_claims
 from analysis_lib.runner import Words, server
-from analysis_lib.sources.bundled import BESIDE, Tables, load_tables
+from analysis_lib.sources.bundled import Tables, load_tables
 
 STACK = ("analysis_lib.kernel", "nbconvert", "seaborn", "analysis_lib.study", "analysis_lib.figures_families",
          "analysis_lib.site")  # fmt: skip
@@ -91,7 +91,7 @@ def plan_of(claim: Claim, notebook: Path, parameters: dict[str, Any], shared: Ma
 
 def shared_provenance(registry: Registry, data: Path) -> dict[str, Any]:
     """What every page depends on: hashes of data, registry, code, definitions and templates, versions of libraries."""
-    files = [data / name for name in (*(f"{table}.csv" for table in TABLES), *BESIDE)]
+    files = [data / f"{table}.csv" for table in TABLES]
     digests = {path.name: sha256(path.read_bytes()) for path in files if path.is_file()}
     return {
         "data_sha256": Tables(None, None, sha256=digests).data_sha256,  # without reading the tables

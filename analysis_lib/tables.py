@@ -161,7 +161,9 @@ def event_table(study: Any) -> Table:
         groups = [label if counts else "day not watched" for label, counts in zip(groups, watched, strict=True)]
     cells = ((_day(row.date), label, row.location, row.weapons.replace(";", ", "), row.intercepted, row.confidence,
               _day(row.first_reported), row.event_id, _links(row.sources.split(" | ")))
-             for row, label in zip(rows.itertuples(), groups, strict=True))  # fmt: skip
+             for row, label in zip(rows.itertuples(), groups, strict=True) if not row.rights)  # fmt: skip
+    if closed := int((rows["rights"] != "").sum()):
+        caption += f"; {closed} more are counted and not shown: their licence allows aggregates only"
     columns = f"date, {group}, place, weapons, intercepted, confidence, first reported, row, sources"
     return _table(columns, cells, caption)
 

@@ -22,22 +22,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNREADABLE = (yaml.YAMLError, OSError, ValueError, RecursionError, LookupError, TypeError)  # what YAML may raise
-BESIDE = ("ged.csv",)  # not read here, but part of the data's hash
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The checked tables of `folder`; one that is not there is None. `sha256`: file name → hash of bytes."""
+    """The checked tables of a folder; one that is not there is None. `sha256`: file name → hash of bytes."""
 
     events: pd.DataFrame
     windows: pd.DataFrame
     counts: pd.DataFrame | None = None
     daily_counts: pd.DataFrame | None = None
+    ged: pd.DataFrame | None = None
     coverage: pd.DataFrame | None = None
     second_coding: pd.DataFrame | None = None
     sha256: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    folder: Path = DATA
 
     @property
     def data_sha256(self) -> str:
@@ -72,13 +71,23 @@ class Tables:
 def load_tables(data_dir: Path = DATA) -> Tables:
     """The tables of a folder, checked. Raises `BadInput` with every error of every file, one line each.
 
+    Of rows with the rights `aggregates` nothing is left that names or quotes them: their licence allows counts alone.
+
     >>> len(load_tables().events)
     973
     """
     tables, errors = _load(Path(data_dir))
     if errors:
         raise BadInput(*errors)
-    return tables
+    return replace(tables, events=_withheld(tables.events))
+
+
+def _withheld(events: pd.DataFrame) -> pd.DataFrame:
+    """The event table, names of rows that may not be shown replaced by numbers, their words and pages by nothing."""
+    closed = events["rights"] == "aggregates"
+    numbers = {name: f"withheld-{number}" for number, name in enumerate(events["event_id"][closed], 1)}
+    told = {name: events[name].map(lambda old: numbers.get(old, old)) for name in ("event_id", "possible_duplicate_of")}
+    return events.assign(**told, **{name: events[name].mask(closed, "") for name in ("target", "sources", "notes")})
 
 
 def load_events(data_dir: Path = DATA) -> pd.DataFrame:
@@ -108,12 +117,9 @@ def _load(folder: Path) -> tuple[Tables, list[str]]:
             if TABLES[name].required or not isinstance(error, FileNotFoundError):
                 got = (error.strerror or "nothing").lower()
                 problems.append(Problem(shown(path), 1, "file", got, "a file that can be read", "put one there"))
-    for path in (folder / name for name in BESIDE if (folder / name).is_file()):
-        with path.open("rb") as file:
-            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     problems += _compare(folder / "sources.yml", frames, digests)
     errors, warnings = ([plain(p) for p in problems if p.only_warns is kind] for kind in (False, True))
-    return Tables(**frames, sha256=digests, warnings=tuple(warnings), folder=folder), errors
+    return Tables(**frames, sha256=digests, warnings=tuple(warnings)), errors
 
 
 def _table(name: str, raw: bytes, file: str) -> tuple[pd.DataFrame, list[Problem]]:
