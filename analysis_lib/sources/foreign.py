@@ -60,7 +60,8 @@ def read(source: Source, files: Sequence[Path]) -> Reading:
             torn = connection.sql(lines).fetchall()[0][0] if kept else 0
         except duckdb.Error as error:
             told = reduce(lambda text, f: text.replace(escape(str(f)), shown(f)), files, str(error).splitlines()[0])
-            raise BadInput(f"{', '.join(map(shown, files))}: {told}; mend the file (quotes, ends of lines) or the definition") from None
+            mend = "mend the file (quotes, ends of lines) or the definition"
+            raise BadInput(f"{', '.join(map(shown, files))}: {told}; {mend}") from None
     return _checked(source, found, torn)
 
 
