@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis_lib.errors import unknown
 from analysis_lib.events import TABLES
-from analysis_lib.generations import LATEST, differences, read_json, sha256, whole
+from analysis_lib.generations import LATEST, differences, manifest, read_json, sha256, whole
 from analysis_lib.sources.bundled import Tables
 
 SOURCE, *SOURCES = ("", "source", "sources", "source_name", "source_url")
@@ -24,7 +24,7 @@ View = namedtuple("View", "name told files")  # a generation: its name, its mani
 
 def view(out: Path, name: str = LATEST) -> View:
     """A generation on disk. A file that is damaged counts as absent; without a manifest there is nothing."""
-    told = read_json(out / name / "manifest.json")
+    told = manifest(out, name)
     files = {path: digest for part in (told.get("run", {}), *told.get("claims", {}).values())
              for path, digest in part.get("files", {}).items() if path.endswith(".json")}  # fmt: skip
     there = [path for path, digest in files.items() if whole(out, {path: digest}, name)]

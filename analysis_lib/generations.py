@@ -56,9 +56,14 @@ def read_json(path: Path) -> dict[str, Any]:
         raise BadInput(f"{shown(path)}: not readable as JSON ({type(error).__name__}); {again}") from None
 
 
-def manifest(out: Path) -> dict[str, Any]:
-    """The manifest of the newest generation; empty where there is none."""
-    return read_json(out / LATEST / "manifest.json")
+def manifest(out: Path, name: str = LATEST) -> dict[str, Any]:
+    """The manifest of a generation, the newest if not named; empty where there is none, or one that was damaged."""
+    try:
+        told = read_json(out / name / "manifest.json")
+        sealed = told.pop("sha256", None)
+    except (BadInput, AttributeError, TypeError):
+        return {}
+    return told if sealed in (None, sha256(canonical(told))) else {}
 
 
 def whole(out: Path, files: Mapping[str, str], name: str = LATEST) -> bool:
@@ -183,7 +188,8 @@ def place(out: Path, name: str, files: Mapping[str, bytes], keep: int) -> Path:
     generations = sorted(path for path in out.glob("*T*Z-*") if (path / "manifest.json").is_file())
     for old in generations[: -max(keep, 1)]:
         if old != target:  # the one that `latest` names stays, though the clock went back
-            shutil.rmtree(old, ignore_errors=True)
+            with contextlib.suppress(OSError):  # first out of sight, so that a kill leaves no half of it
+                shutil.rmtree(old.rename(out / f"{STAGING}{old.name}"))
     return target
 
 

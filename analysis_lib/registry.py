@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import yaml
@@ -47,6 +47,7 @@ def load_claims(user_file: Path | None = None, *, bundled: Path = REGISTRY) -> R
     return Registry(claims=tuple(claims.values()), sha256=digest.hexdigest())
 
 
+@lru_cache(maxsize=2)
 def _claims(raw: bytes, name: str) -> dict[str, Claim]:
     """The claims of one file by id. Raises BadInput with every problem of every entry."""
     try:

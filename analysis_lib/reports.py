@@ -8,7 +8,6 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib import import_module
@@ -24,11 +23,13 @@ from analysis_lib.events import TABLES
 from analysis_lib.generations import LATEST, SEED, as_registered, canonical, entry_sha256, last_good, manifest, sha256
 from analysis_lib.paths import shown
 from analysis_lib.registry import Registry, load_claims
-from analysis_lib.runner import Words, server
+from analysis_lib.runner import Words, run_tasks
 from analysis_lib.sources.bundled import Tables, load_tables
 
-STACK = ("analysis_lib.kernel", "nbconvert", "seaborn", "analysis_lib.study", "analysis_lib.figures_families",
-         "analysis_lib.site")  # fmt: skip
+STACK = ("analysis_lib.kernel", "analysis_lib.study", "analysis_lib.figures_families", "analysis_lib.site", "seaborn",
+         "statsmodels.api", "statsmodels.discrete.conditional_models", "matplotlib.backends.backend_agg",
+         "matplotlib_inline.backend_inline", "nbconvert.filters.markdown_mistune", "mistune.plugins.formatting",
+         "IPython.lib.lexers", "pygments.lexers.python", "pygments.styles.default", "jinja2.ext")  # fmt: skip
 LIBRARIES = ("pandas", "numpy", "scipy", "statsmodels", "matplotlib", "seaborn", "papermill", "nbconvert")
 
 
@@ -133,7 +134,7 @@ def publish_reports(
     claims: Path | None = None, as_of: date | None = None, seed: int | None = None,
     knobs: Mapping[str, Any] | None = None, jobs: int | None = None, force: bool = False, keep: int = 5,
     progress: Callable[[int, int, str], object] = lambda *_: None, notebooks: Path = paths.NOTEBOOKS,
-    timeout: int = 120, python: str = sys.executable,
+    timeout: int = 120,
 ) -> Run:  # fmt: skip
     """Run the claims that are stale (ids None: of all), carry the others over, publish one generation.
 
@@ -161,15 +162,20 @@ def publish_reports(
     if ids is not None and run.absent:
         raise CannotRun(*(f"claim '{name}' is not yet run: no notebook; see `claims list`" for name in run.absent))
     with generations.locked(out):
+        if ids is not None and (out / LATEST).exists() and not manifest(out):
+            again = "its other pages cannot be carried over; make all again: claims report --all"
+            raise BadInput(f"{shown(out / LATEST / 'manifest.json')}: missing or damaged: {again}")
         entries, made, tables = last_good(out), {}, None
         stale = [plan for plan in plans if force or entries.get(plan.name, {}).get("hash") != plan.hash]
         run.fresh = tuple(plan.name for plan in plans if plan not in stale)
-        env = {paths.DATA_ENV: str(data)} | ({paths.REGISTRY_ENV: str(user.resolve())} if user else {})
-        with server(ready, env, python) if stale else nullcontext() as run_tasks:
-            if stale:
-                tables = load_tables(data)  # bad tables are told as such, before any notebook runs
-            how = (files_of, _words(data, notebooks), timeout, jobs or os.cpu_count() or 1)
-            for count, (plan, files, seconds, failed) in enumerate(run_tasks(stale, *how) if stale else (), 1):
+        if stale:
+            tables = load_tables(data)  # bad tables are told as such, before any notebook runs
+            progress(0, len(stale), "starting kernels")
+            # notebooks find data and registry by the environment, so that no path enters them
+            env = {paths.DATA_ENV: str(data)} | ({paths.REGISTRY_ENV: str(user.resolve())} if user else {})
+            done = run_tasks(stale, files_of, ready, _words(data, notebooks), timeout=timeout, env=env,
+                             jobs=jobs or os.cpu_count() or 1)  # fmt: skip
+            for count, (plan, files, seconds, failed) in enumerate(done, 1):
                 progress(count, len(stale), f"{plan.name} {'FAILED' if failed else f'done in {seconds:.1f} s'}")
                 if failed:
                     run.failed[plan.name] = failed
@@ -182,11 +188,13 @@ def publish_reports(
 
 
 def ready() -> None:
-    """Import what notebooks and pages use, which takes longer than most of them."""
+    """Import and read what every notebook and page needs."""
     sys.modules["rfc3987_syntax"] = None  # a grammar that takes a second to build and that jsonschema can do without
     for name in STACK:
         import_module(name)
     del sys.modules["rfc3987_syntax"]
+    load_claims(paths.user_registry())
+    load_tables(paths.data_dir())
 
 
 def _words(data: Path, notebooks: Path) -> Words:
@@ -250,7 +258,7 @@ def _publish(
     run.changed = [f"{entry['claim']}: {entry['what']}" for entry in past["feed"] if entry["generation"] == name]
     digests = {path: sha256(content) for path, content in files.items() if not path.startswith("claims/")}
     told["run"] |= {"started": start, "finished": end, "before": changed["old"], "files": digests, "changes": past}
-    files["manifest.json"] = canonical(told)
+    files["manifest.json"] = canonical(told | {"sha256": sha256(canonical(told))})
     run.generation = generations.place(out, name, files, keep)
 
 

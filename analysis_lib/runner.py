@@ -1,24 +1,21 @@
-"""One notebook through papermill, in a process of its own; several at a time, forked from one that has all imports."""
+"""One notebook through papermill, in a process of its own; several at a time, each forked from a warm worker."""
 
 from __future__ import annotations
 
 import ctypes
-import gc
+import multiprocessing
 import os
 import pickle
 import re
 import signal
-import subprocess
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, Pipe, wait
-from pkgutil import resolve_name
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from typing import Any
+from unittest.mock import patch
 
 from analysis_lib.errors import ClaimsError, ReportFailed
 from analysis_lib.paths import ROOT, shown
@@ -27,142 +24,93 @@ KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language":
 INJECTED = "injected-parameters"  # tag of the cell that papermill puts in
 TEXTS = {"text", "text/plain", "text/html"}  # what of an output may name a folder
 Words = Sequence[tuple[str, str]]  # folders of this machine, and the word for each that outputs may show
-Results = Iterator[tuple[Any, Any, float, str]]
 
 LINUX = sys.platform == "linux"
 DEATH_SIGNAL = 1  # prctl: what a process gets when its parent ends
-DIED = "the kernel died; see whether memory ran out"
-GLANCE = 0.2  # seconds between two looks for processes that died or take too long
-SERVER = ("-P", "-c", "from analysis_lib.runner import serve; serve()")
 # Several notebooks at a time leave no processor for threads within one, and a process with threads is not safely
-# forked. A fixed hash seed keeps the order of sets. Figures become outputs of the cell that draws them.
+# forked. A fixed hash seed keeps the order of sets.
 SETTINGS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
-    "JE_ARROW_MALLOC_CONF": "background_thread:false", "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT),
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # fmt: skip
+    "JE_ARROW_MALLOC_CONF": "background_thread:false", "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}  # fmt: skip
 
 
-# ---- the run ---------------------------------------------------------------------------------------------------------
+def run_tasks(
+    tasks: Sequence[Any], make: Callable[[Any, Any], Any], ready: Callable[[], Any], words: Words, *,
+    timeout: int, jobs: int, env: Mapping[str, str],
+) -> Iterator[tuple[Any, Any, float, str]]:  # fmt: skip
+    """`make(executed notebook, task)` for every task, in the order they finish.
 
-
-@contextmanager
-def server(ready: Callable[[], Any], env: Mapping[str, str], python: str) -> Iterator[Callable[..., Results]]:
-    """A process that calls `ready`, a module's own function, and runs notebooks in copies of itself.
-
-    What `ready` imports is imported once. Given is `run(tasks, make, words, timeout, jobs)`, which yields for every
-    task, in the order they finish, task, `make(executed notebook, task)`, seconds and, where it failed, one line that
-    says so. A task has a `name`, a `notebook` (its path) and `parameters`; `make` is a module's own function, too.
-    However the block ends, server and notebooks end with it. `python` is this very interpreter, activated or not.
+    A task has a `name`, a `notebook` (its path) and `parameters`; `make` and `ready` are a module's own functions. Each
+    worker calls `ready` and then runs notebooks in copies of itself, so what `ready` imports is imported once. Yields
+    task, result, seconds and, where it failed, one line that says so. However the loop ends, all processes end with it.
     """
-    command, pipe = [python, *SERVER, f"{ready.__module__}:{ready.__qualname__}"], subprocess.PIPE
-    with tempfile.TemporaryFile() as said:
-        try:
-            env = os.environ | SETTINGS | env
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, env=env, start_new_session=True)
-        except OSError as error:
-            yield lambda tasks, *_: _failed(tasks, f"the kernel did not start: {error.strerror}")
-            return
-        try:
-            yield partial(_results, process, said)
-        finally:
-            with suppress(BrokenPipeError):
-                process.stdin.close()  # which tells the server to end
-            process.wait()
-            process.stdout.close()
-
-
-def _results(process: Any, said: Any, tasks: Sequence[Any], *how: Any) -> Results:
-    left = {task.name: task for task in tasks}
+    others = set(multiprocessing.active_children())
+    with patch.dict(os.environ, SETTINGS | env):
+        pool = ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn"), _settle, (ready,))
+        futures = {pool.submit(_work, task, make, words, timeout): task for task in tasks}
     try:
-        pickle.dump((tasks, *how), process.stdin)
-        process.stdin.flush()
-        while left:
-            name, *result = pickle.load(process.stdout)
-            yield left.pop(name), *result
-    except (EOFError, OSError, pickle.UnpicklingError):
-        said.seek(0)
-        told = said.read().decode(errors="replace").strip().rpartition("\n")[2]
-        yield from _failed(left.values(), told or "the process of all kernels was killed; see whether memory ran out")
+        for future in as_completed(futures):
+            task, error = futures[future], future.exception()
+            why = "" if error is None else f"{task.name}: {type(error).__name__}: {str(error).partition('. ')[0]}"
+            yield task, *((None, 0.0, why) if why else future.result())
+    finally:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
+        pool.shutdown(cancel_futures=True)
 
 
-def _failed(tasks: Sequence[Any], why: str) -> Results:
-    yield from ((task, None, 0.0, f"{task.name}: {shown(task.notebook)}, {why}") for task in tasks)
-
-
-# ---- the server ------------------------------------------------------------------------------------------------------
-
-
-def serve() -> None:
-    """Forks a process for each notebook and ends those that take too long, until its input ends with the run.
-
-    Elsewhere than on Linux system libraries may hold threads that no fork survives, and so may a library anywhere: then
-    the copies import for themselves.
-    """
-    for ready in sys.argv[1:] if LINUX else ():
-        resolve_name(ready)()
-        if len(os.listdir("/proc/self/task")) > 1:
-            os.execv(sys.executable, [sys.executable, *SERVER])
-    tasks, make, words, timeout, jobs = pickle.load(sys.stdin.buffer)
-    waiting, running = [*reversed(tasks)], []
-    gc.freeze()
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            running.append(_Notebook(waiting.pop(), make, words, timeout))
-        if 0 in wait([0, *(notebook.pipe for notebook in running)], GLANCE):
-            break
-        for notebook in [*running]:
-            if (result := notebook.result()) is not None:
-                running.remove(notebook)
-                notebook.end()
-                pickle.dump((notebook.task.name, *result), sys.stdout.buffer)
-                sys.stdout.flush()
-    for notebook in running:
-        notebook.end()
-    os._exit(0)
-
-
-class _Notebook:
-    """One notebook that runs."""
-
-    def __init__(self, task: Any, make: Callable[[Any, Any], Any], words: Words, timeout: int) -> None:
-        self.task, self.timeout, self.deadline = task, timeout, time.monotonic() + timeout
-        self.where = "the kernel did not start"
-        self.pipe, told = Pipe(duplex=False)
-        self.process = get_context("fork").Process(target=_work, args=(task, make, words, told))
-        self.process.start()
-        told.close()
-
-    def result(self) -> tuple[Any, float, str] | None:
-        """What came of it; None while it runs."""
-        dead, late = not self.process.is_alive(), time.monotonic() > self.deadline
-        try:
-            while self.pipe.poll():
-                said = self.pipe.recv()
-                if not isinstance(said, str):
-                    return said
-                self.where = said
-        except (EOFError, OSError, pickle.UnpicklingError):
-            dead = True
-        why = DIED if dead else f"longer than {self.timeout} s"
-        return (None, 0.0, f"{self.task.name}: {shown(self.task.notebook)}, {self.where}: {why}") if dead or late else None
-
-    def end(self) -> None:
-        """Kill it and what it started: nothing in it is needed any more."""
-        self.process.kill()
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.join()
-
-
-# ---- one notebook ----------------------------------------------------------------------------------------------------
-
-
-def _work(task: Any, make: Callable[[Any, Any], Any], words: Words, pipe: Connection) -> None:
-    os.setpgid(0, 0)
+def _settle(ready: Callable[[], Any]) -> None:
+    _alone()
     if LINUX:
-        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
+        ready()
+
+
+def _alone() -> None:
+    """Nothing is heard from this process, and it ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silence, stream)
+    if LINUX:
+        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
+    else:
+        wait = multiprocessing.parent_process().join
+        threading.Thread(target=lambda: wait() or os._exit(1), daemon=True).start()
+
+
+def _work(task: Any, make: Callable[[Any, Any], Any], words: Words, timeout: int) -> tuple[Any, float, str]:
+    """Result, seconds, failure of one notebook, which runs in a copy of this process.
+
+    Elsewhere than on Linux system libraries may hold threads that no fork survives, and any library may have started
+    one: then it runs in a new process, which imports for itself.
+    """
+    pipe, told = multiprocessing.Pipe(duplex=False)
+    safe = LINUX and len(os.listdir("/proc/self/task")) == 1
+    process = multiprocessing.get_context("fork" if safe else "spawn").Process(
+        target=_run, args=(told, task, make, words)
+    )
+    process.start()
+    told.close()
+    where, end = "the kernel did not start", time.monotonic() + timeout
+    try:
+        while pipe.poll(max(end - time.monotonic(), 0)):
+            said = pipe.recv()
+            if not isinstance(said, str):
+                return said
+            where = said
+        why = f"longer than {timeout} s"
+    except (EOFError, OSError, pickle.UnpicklingError):
+        why = "the kernel died; see whether memory ran out"
+    finally:  # nothing in it, nor what it started, is needed any more
+        process.kill()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    return None, 0.0, f"{task.name}: {shown(task.notebook)}, {where}: {why}"
+
+
+def _run(pipe: Any, task: Any, make: Callable[[Any, Any], Any], words: Words) -> None:
+    os.setpgid(0, 0)
+    _alone()
     sys.path.insert(0, "")  # a notebook may import what lies beside it
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # else copies would draw alike
@@ -201,10 +149,10 @@ def _execute(task: Any, words: Words, tell: Callable[[str], Any]) -> Any:
 
 
 def _without_paths(text: str, words: Words) -> str:
-    """Folders of this machine and addresses in memory replaced by words."""
+    """Folders of this machine, names of cells and addresses in memory replaced by words."""
     for path, word in words:
         text = re.sub(rf"(?<![\w.~]){re.escape(path)}(?![\w-])", lambda _, word=word: word, text)
-    return re.sub(r"(?<= at )0x[0-9a-f]{6,}", "…", text)
+    return re.sub(r"(?<= at )0x[0-9a-f]{6,}", "…", re.sub(r"<ipython-input-(\d+)-\w+>", r"cell \1", text))
 
 
 def _clean(notebook: Any, parameters: Mapping[str, Any], words: Words) -> Any:

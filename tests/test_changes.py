@@ -8,9 +8,7 @@ import os
 import re
 import shutil
 import xml.etree.ElementTree as ET
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -67,11 +65,7 @@ def publish(tmp_path, studied, monkeypatch):
         def now(cls, zone=None):
             return state["day"]
 
-    @contextmanager
-    def server(ready, env, python):
-        yield partial(run_tasks, env)
-
-    def run_tasks(env, tasks, *_):
+    def run_tasks(tasks, *_, env, **__):
         for task in tasks:
             if task.name in state["fails"]:
                 yield task, None, 0.0, f"{task.name}: 01_pause.ipynb, cell 5: {HOSTILE}"
@@ -79,7 +73,7 @@ def publish(tmp_path, studied, monkeypatch):
             told = studied(task.name, Path(env["CLAIMS_DATA"])) | {"seed": task.parameters["seed"]}
             yield task, {f"claims/{task.name}.json": canonical(told), f"claims/{task.name}.html": b"<p>"}, 0.1, ""
 
-    monkeypatch.setattr(reports, "server", server)
+    monkeypatch.setattr(reports, "run_tasks", run_tasks)
     monkeypatch.setattr(reports, "datetime", Clock)
 
     def run(rows, claims=CLAIMS, *, fails=(), windows=(), where="canary-folder", command=(), **options):
@@ -178,15 +172,6 @@ def test_no_cell_but_keys_and_sources_is_copied(tmp_path):
     # equal cells of two rows have digests of their own: how often a word stands there is not told
     two = digests_of(tmp_path, [event_row(date(2021, 5, day)) for day in (1, 2)])["events"].values()
     assert len({row["theatre"] for row in two}) == 2
-
-
-def test_ucdp_rows_beside_the_tables_count_as_one_file(tmp_path):
-    states = []
-    for content in ("a", "b"):
-        write(tmp_path, [event_row(date(2021, 5, 1))]).joinpath("ged.csv").write_text(content)
-        states.append(row_digests(load_tables(tmp_path)))
-    [row] = changed_rows(*states)
-    assert (row["table"], row["row"], row["kind"]) == ("files", "ged.csv", "changed")
 
 
 def test_a_record_lists_the_rows_that_the_claim_counts(tmp_path, registry):

@@ -288,13 +288,13 @@ def test_failures_touch_no_good_page_and_stop_nobody(copied, stub):
     stub(notebooks, """import time
 if claim == "gap-2021": raise ValueError("no such thing\\nsecond line")
 if claim == "pause-2023": os._exit(9)
-if claim == "pause-truce-2023": time.sleep(60)""")  # fmt: skip
+if claim == "pause-truce-2023": time.sleep(600)""")  # fmt: skip
     claims = ["gap-2021", "pause-2023", "pause-truce-2023", "pause-2021"]
-    run = publish_reports(claims, out=out, notebooks=notebooks, timeout=4)
+    run = publish_reports(claims, out=out, notebooks=notebooks, timeout=30)
     assert run.failed == {
         "gap-2021": "gap-2021: 01_pause.ipynb, cell 6: ValueError: no such thing",
         "pause-2023": "pause-2023: 01_pause.ipynb, cell 6: the kernel died; see whether memory ran out",
-        "pause-truce-2023": "pause-truce-2023: 01_pause.ipynb, cell 6: longer than 4 s",
+        "pause-truce-2023": "pause-truce-2023: 01_pause.ipynb, cell 6: longer than 30 s",
     }
     assert list(run.seconds) == ["pause-2021"]
     after, told = contents(out), manifest(out)
@@ -311,13 +311,6 @@ if claim == "pause-truce-2023": time.sleep(60)""")  # fmt: skip
     mended = publish_reports(["gap-2021"], out=out, notebooks=notebooks)
     assert mended.fresh == ("gap-2021",)  # its inputs are those of the last good page
     assert "failed since" not in contents(out)["index.html"].decode().partition("gap-2021 ·")[2].partition("</tr>")[0]
-
-
-def test_a_missing_kernel_is_one_line(made, tmp_path):
-    run = publish_reports(["pause-2021"], out=tmp_path, notebooks=made / "notebooks", python="no-such-python")
-    [line] = run.failed.values()
-    assert line.startswith("pause-2021: 01_pause.ipynb, the kernel did not start: ")
-    assert "\n" not in line
 
 
 @pytest.mark.parametrize(

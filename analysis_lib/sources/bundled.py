@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,8 @@ def _load(folder: Path) -> tuple[Tables, list[str]]:
         try:
             raw = path.read_bytes()
             digests[path.name] = hashlib.sha256(raw).hexdigest()
-            frames[name], found = _table(name, raw, shown(path))
+            table, found = _table(name, raw, shown(path))
+            frames[name] = table.copy(deep=False)  # so that nobody changes what is read once
             problems += found
         except BadInput as unreadable:
             problems += unreadable.args
@@ -122,6 +124,7 @@ def _load(folder: Path) -> tuple[Tables, list[str]]:
     return Tables(**frames, sha256=digests, warnings=tuple(warnings)), errors
 
 
+@lru_cache(maxsize=len(TABLES))
 def _table(name: str, raw: bytes, file: str) -> tuple[pd.DataFrame, list[Problem]]:
     """Bytes → checked table. Raises BadInput with one problem where the records cannot be told apart."""
     import pandas as pd
