@@ -13,7 +13,12 @@ import typer
 from typer.core import TyperGroup
 
 from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing, Mismatch, ReportFailed, plain
-from analysis_lib.paths import REPORTS, ROOT, data_dir, shown, user_registry
+from analysis_lib.paths import DATA_ENV, OWN, REGISTRY_ENV, REPORTS, ROOT, TEMPLATES, data_dir, shown, user_registry
+
+
+# JupyterLab on the overview, for this machine only (its token stays), as any user, without asking the network for news
+JUPYTER = ("--allow-root", "--LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb", "--LabApp.news_url=",
+           "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")  # fmt: skip
 
 
 class Commands(TyperGroup):
@@ -66,6 +71,13 @@ def _knob(text: str) -> tuple[str, Any]:
     if not equals:
         raise BadInput(f"--set {text}: got no value; allowed: name=value, such as --set weapons=drone")
     return name, knob_value(name, value)
+
+
+def _part(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadInput(f"--rule {text}: got no value; allowed: name=value, such as --rule sesoi=0.4")
+    return name, value
 
 
 def _day(text: str) -> date:
@@ -198,6 +210,34 @@ def publish(out: Out = REPORTS, claims: Claims = None) -> None:
 
     path, count = generations.publish(out, _registry(claims))
     typer.echo(f"{shown(path)}: {count} claims")
+
+
+@app.command()
+def new(
+    claim_id: Annotated[str, typer.Argument(metavar="ID", help="its id: small letters, digits, hyphens")],
+    source: Annotated[str, typer.Option("--from", metavar="ID", help="the claim whose test it takes")],
+    rule: Annotated[list[Any], typer.Option(metavar="NAME=VALUE", parser=_part, help="of the rule; may come again")] = (),
+    question: Annotated[str, typer.Option(help="what is asked, as the title of its report")] = "",
+    claims: Claims = None, knobs: Knobs = (),
+) -> None:  # fmt: skip
+    """Write a claim of your own, its rule first, to your registry (--claims FILE, or my-claims.yml)."""
+    from analysis_lib.drafts import new_claim
+
+    file = user_registry(claims) or OWN
+    new_claim(claim_id, source, file, knobs=dict(knobs), rule=dict(rule), question=question)
+    typer.echo(f"{shown(file)}: {claim_id} is written; its report: claims report {claim_id} --claims {shown(file)}")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def explore(context: typer.Context, data: Data = None, claims: Claims = None) -> None:
+    """Open JupyterLab on the overview, for this machine only; other options (--no-browser, --port N) go to it."""
+    _registry(claims)
+    own = user_registry(claims)
+    env = os.environ | {"JUPYTER_PATH": str(TEMPLATES), "PYTHONPATH": str(ROOT), DATA_ENV: str(data_dir(data).resolve())}
+    env |= {REGISTRY_ENV: str(own.resolve())} if own else {}
+    words = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", *JUPYTER]
+    sys.stdout.flush()
+    os.execve(sys.executable, [*words, *context.args], env)
 
 
 @data_app.command("check")

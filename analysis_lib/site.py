@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from hashlib import sha256
 from typing import Any
 
 from analysis_lib.errors import plain
@@ -55,5 +57,7 @@ def claim_page(executed: Any, record: Record, plan: Any) -> bytes:
     css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     exporter = HTMLExporter(template_name="claim", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True,
                             embed_images=True, filters={"plain": plain})  # fmt: skip
-    resources = {"plan": plan, "record": record, "css": css} | SHARED
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    policy = f"{SHARED['policy']}; script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+    resources = SHARED | {"plan": plan, "record": record, "css": css, "script": script, "policy": policy}
     return exporter.from_notebook_node(notebook, resources=resources)[0].encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -40,7 +41,7 @@ def cell_text(cell: Any) -> str:
 
 SETTINGS = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
 TEMPLATED = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["html.j2"]), **SETTINGS)
-TEMPLATED.filters |= {f.__name__: f for f in (badge, cell_text, number, percent, plain)}
+TEMPLATED.filters |= {f.__name__: f for f in (badge, cell_text, number, percent, plain, quote)}
 
 
 def render(template: str, **values: Any) -> str:

@@ -1,0 +1,188 @@
+"""Controls for JupyterLab: what a claim's knobs change, the theatres on a map and in time, a claim of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import date
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import yaml
+
+from analysis_lib.claims import Population, Rule
+from analysis_lib.curve import specification_curve, window_grid
+from analysis_lib.drafts import new_claim
+from analysis_lib.errors import BadInput, ClaimsError
+from analysis_lib.paths import OWN, REGION, TEMPLATES, shown, user_registry
+from analysis_lib.registry import Registry, load_claims
+from analysis_lib.series import select
+from analysis_lib.sources.bundled import Tables
+from analysis_lib.specs import design_of, take_sample
+from analysis_lib.study import Study, evaluate, judgement, runnable
+from analysis_lib.tables import Text, cell_text, event_table, render
+from analysis_lib.verdicts import alone
+from analysis_lib.windows import Window
+
+CONTROLS = yaml.safe_load((TEMPLATES / "explore/controls.yml").read_text("utf-8"))
+REST = 0.4  # seconds without a move, after which the slow part is computed
+AROUND = 120  # days beyond the frame that a date can be moved to
+
+
+def controls(panel: str, start: Mapping[str, Any], **lists: Iterable[Any]) -> dict[str, ipywidgets.Widget]:
+    """The controls of a panel as controls.yml has them, each at its `start`; options that it only names are in `lists`."""
+    made, looks = {}, {"style": {"description_width": "9em"}, "layout": ipywidgets.Layout(width="36em")}
+    for name, (kind, cells) in CONTROLS[panel].items():
+        if isinstance(cells.get("options"), str):
+            cells = cells | {"options": [(str(option), option) for option in lists[cells["options"]]]}
+        value = {"value": start[name]} if start.get(name) is not None else {}
+        made[name] = getattr(ipywidgets, kind)(**looks | cells | value)
+    return made
+
+
+class Panel:
+    """Controls, each with room for a sentence beside it, above what they show; without a kernel, what they showed first.
+
+    `show` takes the controls' values by name, and whether there is time for what is slow (`deep`), and gives HTML or
+    another panel. Bad input is told beside the control that was moved, in place of numbers that would not be its own.
+    """
+
+    def __init__(self, made: Mapping[str, ipywidgets.Widget], show: Callable, static: str = "", **buttons: Callable):
+        self.controls, self.show, self.timer, self.busy = made, show, None, False
+        self.told, self.below = {name: ipywidgets.HTML() for name in made}, ipywidgets.VBox()
+        rows = [ipywidgets.HBox([control, self.told[name]]) for name, control in made.items()]
+        for name, control in made.items():
+            control.observe(partial(self._moved, name), "value")
+        for name, act in buttons.items():
+            rows.append(ipywidgets.Button(description=name))
+            rows[-1].on_click(lambda _, act=act: self.draw(next(iter(made)), show=act))
+        self.box = ipywidgets.VBox([*rows, self.below])
+        self.draw(next(iter(made)), deep=True)
+        self.static = static or self.html
+
+    def _moved(self, name: str, _: Any) -> None:
+        if not self.busy:  # moved by hand, not by what is shown
+            self.draw(name)
+            if self.timer:
+                self.timer.cancel()
+            self.timer = asyncio.get_running_loop().call_later(REST, partial(self.draw, name, deep=True))
+
+    def draw(self, name: str, deep: bool = False, show: Callable | None = None) -> None:
+        """Show what the controls say; an error is told beside the control `name`."""
+        self.busy, self.html, self.error = True, "", ""
+        try:
+            found = (show or self.show)(deep=deep, **{n: control.value for n, control in self.controls.items()})
+            self.html = found if isinstance(found, str) else getattr(found, "html", "") or found._repr_html_()
+            self.below.children = [getattr(found, "box", None) or ipywidgets.HTML(self.html)]
+        except ClaimsError as error:
+            self.error, self.below.children = render("explore/error.html.j2", lines=error.lines), []
+        for other in self.told:
+            self.told[other].value = self.error if other == name else ""
+        self.busy = False
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return self.box._repr_mimebundle_() | {"text/html": self.static, "text/plain": "controls; they need a kernel"}
+
+
+def what_if(study: Study) -> Panel | Text:
+    """The knobs of a claim on two rates or two theatres: numbers, verdict, place on the curve, events, command.
+
+    Estimate, interval, p and the rule on the primary test alone follow each move; the verdict of the full rule and the
+    specification curve follow when the controls rest. Any other claim has a sentence that says why there is nothing.
+    """
+    claim, spec, curve, listed, registry = study.claim, study.spec, [], [], user_registry()
+    if claim.rule is None or spec.test not in CONTROLS:
+        why = f"its test is {spec.test.replace('_', ' ')}" if claim.rule else "it is not tested"
+        return Text((f"Nothing to move here: there are controls for rates and for theatres, and of this claim {why}.",))
+
+    def show(deep: bool, sort: int, **values: Any) -> str:
+        knobs = dict(study.knobs)
+        for name, value in values.items():
+            knobs |= value if isinstance(value, dict) else {name: value}
+        new = claim.with_knobs(knobs)
+        knobs = {name: getattr(new, name) for name in knobs if getattr(new, name) != getattr(claim.spec, name)}
+        if deep:
+            asked = (claim, new, study.tables, study.as_of, study.seed)
+            now = study.now if new == spec else judgement(*asked, strict=True, everything=False)
+            sample, found, verdict = now.sample, now.findings[0], now.inferential
+            if new != spec and not curve:  # slow, and until then nobody asked
+                curve.append(specification_curve(claim, study.tables, seed=study.seed).table["estimate"].dropna())
+        else:
+            sample = take_sample(new, study.tables, study.as_of)
+            found = design_of(new).primary(sample, new, claim.rule, study.seed)
+            verdict = alone(claim, found)
+        if sample is None:
+            raise BadInput(verdict.reason)
+        if deep:
+            events = event_table(replace(study, spec=new, now=replace(study.now, sample=sample)))
+            made["without"].options = sorted({*new.without, *(row[7] for row in events.rows)})
+            made["without"].value = new.without
+            rows = tuple(sorted(events.rows, key=lambda row: cell_text(row[sort])))
+            listed[:] = [replace(events, rows=rows)._repr_html_()]
+        told = {"found": found, "verdict": verdict, "deep": deep, "sample": sample, "knobs": knobs, "listed": listed}
+        return render("explore/what_if.html.j2", study=study, curve=curve, registry=registry and shown(registry), **told)
+
+    days = Window(spec.frame.shift(-AROUND).start, spec.frame.shift(AROUND).end).calendar().tolist()
+    made, sample = controls(spec.test, dict(spec), days=days), study.now.sample
+    grid = window_grid(claim, sample) if sample and spec.test == "rate_ratio" else None
+    return Panel(made, show, render("explore/still.html.j2", study=study, grid=grid))
+
+
+def open_claim(registry: Registry, tables: Tables, first: str) -> Panel:
+    """Any claim of the registry with its controls, `first` to begin with."""
+
+    @cache
+    def opened(name: str) -> Panel | Text:  # without its other specifications, which take time and are not shown
+        bare = registry[name].model_copy(update=dict.fromkeys(("variations", "replications", "rivals"), ()))
+        return what_if(replace(evaluate(bare, tables, registry), claim=registry[name]))
+
+    names = [claim.id for claim in registry.claims if runnable(claim)]
+    return Panel(controls("claims", {"claim": first}, claims=names), lambda deep, claim: opened(claim))
+
+
+def region(tables: Tables) -> Panel:
+    """Attacks of all theatres on the map and in time, filtered by theatre, weapon, side, confidence and date."""
+    outlines = json.loads(REGION.read_text("utf-8"))["features"] if REGION.exists() else []
+
+    def show(deep: bool, start: date, end: date, **population: Any) -> str:
+        if end < start or not population["theatres"] or not population["weapons"]:
+            raise BadInput("nothing can be shown; choose a theatre, a weapon, and an end after the start")
+        rows, days = select(tables.events, Population(sites="any", **population)), Window(start, end)
+        rows = rows[days.mask(rows["date"].to_numpy().astype("datetime64[D]"))]
+        sites = rows.groupby(["theatre", "location", "lat", "lon"]).size().reset_index(name="attacks")
+        return render("explore/region.html.j2", outlines=outlines, rows=rows, sites=sites, days=days)
+
+    days = _days_of(tables)
+    return Panel(controls("region", {"start": days[0], "end": days[-1]}, days=days), show)
+
+
+def own_claim(registry: Registry, tables: Tables, file: Path | None = None) -> Panel:
+    """A form: the rule of a new claim in words, then the claim in a registry of one's own, and only then its verdict."""
+    file, like = file or user_registry() or OWN, []
+
+    def show(deep: bool, source: str, **values: Any) -> str:
+        if like != [source]:  # another claim to begin with: its dates and its rule
+            like[:] = [source]
+            for part in (registry[source].spec, registry[source].rule):
+                for key in values.keys() & part.model_fields_set:
+                    made[key].value = values[key] = getattr(part, key)
+        return render("explore/rule.html.j2", source=registry[source], file=shown(file), study=None, **values)
+
+    def save(deep: bool, name: str, source: str, question: str, **values: Any) -> str:
+        rule = {key: values.pop(key) for key in Rule.model_fields if key in values}
+        knobs = {key: value for key, value in values.items() if value != getattr(registry[source].spec, key)}
+        claim = new_claim(name, source, file, knobs=knobs, rule=rule, question=question)
+        study = evaluate(claim, tables, load_claims(file))
+        return render("explore/rule.html.j2", study=study, file=shown(file))
+
+    names = [claim.id for claim in registry.claims if claim.rule and claim.spec.test == "rate_ratio"]
+    made = controls("own", {}, claims=names, days=_days_of(tables))
+    return Panel(made, show, save=save)
+
+
+def _days_of(tables: Tables) -> list[date]:
+    return Window(tables.events["date"].min().date(), tables.events["date"].max().date()).calendar().tolist()
