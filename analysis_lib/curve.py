@@ -241,5 +241,5 @@ def window_grid(claim: Claim, sample: Sample, reach: int = 10) -> dict[str, Any]
         verdict = alone(claim, found)
         numbers = (number(v) for v in (found.estimate, found.p_value, found.attainable_p))
         outcomes.append((x1, t1, x0, t0, *numbers, found.interval or "none", verdict.verdict, verdict.reason))
-    return {"first": str(window.shift(begins[0] - at).start), "begin": at - begins[0], "days": window.days,
-            "shortest": shortest, "cells": cells.reshape(ends.shape).tolist(), "outcomes": outcomes}  # fmt: skip
+    return {"first": str(window.shift(begins[0] - at).start), "last": str(frame.end), "begin": at - begins[0],
+            "days": window.days, "shortest": shortest, "cells": cells.reshape(ends.shape).tolist(), "outcomes": outcomes}  # fmt: skip

@@ -34,9 +34,10 @@
     function show() {
       const at = +start.value;
       const days = +length.value + grid.shortest;
+      const end = day(grid.first, at + days - 1);
       const x = grid.outcomes[grid.cells[at][+length.value]];
       const told = {
-        window: `${day(grid.first, at)} to ${day(grid.first, at + days - 1)}`,
+        window: `${day(grid.first, at)} to ${end < grid.last ? end : `${grid.last}, where the frame ends`}`,
         counts: `${x[0]} in ${x[1]} days inside, ${x[2]} in ${x[3]} days outside`,
         estimate: x[4], p: x[5], attainable: x[6], interval: x[7], verdict: x[8], reason: x[9],
       };
