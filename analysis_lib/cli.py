@@ -16,11 +16,6 @@ from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing, 
 from analysis_lib.paths import DATA_ENV, OWN, REGISTRY_ENV, REPORTS, ROOT, TEMPLATES, data_dir, shown, user_registry
 
 
-# JupyterLab on the overview, for this machine only (its token stays), as any user, without asking the network for news
-JUPYTER = ("--allow-root", "--LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb", "--LabApp.news_url=",
-           "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")  # fmt: skip
-
-
 class Commands(TyperGroup):
     """Turns what may go wrong into lines and exit codes, for every command alike."""
 
@@ -231,13 +226,12 @@ def new(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def explore(context: typer.Context, data: Data = None, claims: Claims = None) -> None:
     """Open JupyterLab on the overview, for this machine only; other options (--no-browser, --port N) go to it."""
-    _registry(claims)
-    own = user_registry(claims)
-    env = os.environ | {"JUPYTER_PATH": str(TEMPLATES), "PYTHONPATH": str(ROOT), DATA_ENV: str(data_dir(data).resolve())}
-    env |= {REGISTRY_ENV: str(own.resolve())} if own else {}
-    words = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", *JUPYTER]
-    sys.stdout.flush()
-    os.execve(sys.executable, [*words, *context.args], env)
+    _registry(claims)  # what cannot be read is told here
+    own, words = user_registry(claims), [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
+    env = {"JUPYTER_PATH": TEMPLATES, "JUPYTER_CONFIG_PATH": TEMPLATES / "lab", "PYTHONPATH": ROOT, DATA_ENV: data_dir(data)}
+    env |= {REGISTRY_ENV: own} if own else {}
+    paths = {name: str(path.resolve()) for name, path in env.items()}
+    os.execve(sys.executable, [*words, *context.args], os.environ | paths)
 
 
 @data_app.command("check")

@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets
 import yaml
 
-from analysis_lib.claims import Population, Rule
+from analysis_lib.claims import SEED, Population, Rule
 from analysis_lib.curve import specification_curve, window_grid
 from analysis_lib.drafts import new_claim
 from analysis_lib.errors import BadInput, ClaimsError
@@ -30,12 +30,13 @@ from analysis_lib.windows import Window
 
 CONTROLS = yaml.safe_load((TEMPLATES / "explore/controls.yml").read_text("utf-8"))
 REST = 0.4  # seconds without a move, after which the slow part is computed
+DRAWN = 1000  # specifications of the curve that a number is placed on
 AROUND = 120  # days beyond the frame that a date can be moved to
 
 
 def controls(panel: str, start: Mapping[str, Any], **lists: Iterable[Any]) -> dict[str, ipywidgets.Widget]:
-    """The controls of a panel as controls.yml has them, each at its `start`; options that it only names are in `lists`."""
-    made, looks = {}, {"style": {"description_width": "9em"}, "layout": ipywidgets.Layout(width="36em")}
+    """The controls of a panel as controls.yml has them, each at its `start`; options only named there are in `lists`."""
+    made, looks = {}, {"style": {"description_width": "9em"}, "layout": {"width": "27em"}}
     for name, (kind, cells) in CONTROLS[panel].items():
         if isinstance(cells.get("options"), str):
             cells = cells | {"options": [(str(option), option) for option in lists[cells["options"]]]}
@@ -45,22 +46,23 @@ def controls(panel: str, start: Mapping[str, Any], **lists: Iterable[Any]) -> di
 
 
 class Panel:
-    """Controls, each with room for a sentence beside it, above what they show; without a kernel, what they showed first.
+    """Controls, each with room for a sentence on its errors, beside what they show; without a kernel `static`.
 
     `show` takes the controls' values by name, and whether there is time for what is slow (`deep`), and gives HTML or
-    another panel. Bad input is told beside the control that was moved, in place of numbers that would not be its own.
+    another panel. Bad input is told at the control that was moved, in place of numbers that would not be its own.
     """
 
     def __init__(self, made: Mapping[str, ipywidgets.Widget], show: Callable, static: str = "", **buttons: Callable):
         self.controls, self.show, self.timer, self.busy = made, show, None, False
-        self.told, self.below = {name: ipywidgets.HTML() for name in made}, ipywidgets.VBox()
-        rows = [ipywidgets.HBox([control, self.told[name]]) for name, control in made.items()]
+        self.told = {name: ipywidgets.HTML() for name in made}
+        self.shown = ipywidgets.VBox(layout={"min_width": "0", "overflow": "auto"})
+        rows = [widget for name, control in made.items() for widget in (control, self.told[name])]
         for name, control in made.items():
             control.observe(partial(self._moved, name), "value")
         for name, act in buttons.items():
             rows.append(ipywidgets.Button(description=name))
             rows[-1].on_click(lambda _, act=act: self.draw(next(iter(made)), show=act))
-        self.box = ipywidgets.VBox([*rows, self.below])
+        self.box = ipywidgets.HBox([ipywidgets.VBox(rows), self.shown], )
         self.draw(next(iter(made)), deep=True)
         self.static = static or self.html
 
@@ -77,11 +79,13 @@ class Panel:
         try:
             found = (show or self.show)(deep=deep, **{n: control.value for n, control in self.controls.items()})
             self.html = found if isinstance(found, str) else getattr(found, "html", "") or found._repr_html_()
-            self.below.children = [getattr(found, "box", None) or ipywidgets.HTML(self.html)]
+            self.shown.children = [getattr(found, "box", None) or ipywidgets.HTML(self.html)]
+            column = isinstance(found, Panel)  # which has controls of its own, below these
+            self.box.layout.flex_flow, self.shown.layout.flex = ("column", "none") if column else ("row wrap", "1 1 28em")
         except ClaimsError as error:
-            self.error, self.below.children = render("explore/error.html.j2", lines=error.lines), []
-        for other in self.told:
-            self.told[other].value = self.error if other == name else ""
+            self.error, self.shown.children = render("explore/error.html.j2", lines=error.lines), []
+        for other, told in self.told.items():
+            told.value = self.error if other == name else ""
         self.busy = False
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
@@ -94,7 +98,7 @@ def what_if(study: Study) -> Panel | Text:
     Estimate, interval, p and the rule on the primary test alone follow each move; the verdict of the full rule and the
     specification curve follow when the controls rest. Any other claim has a sentence that says why there is nothing.
     """
-    claim, spec, curve, listed, registry = study.claim, study.spec, [], [], user_registry()
+    claim, spec, curve, listed, own = study.claim, study.spec, [], [], user_registry()
     if claim.rule is None or spec.test not in CONTROLS:
         why = f"its test is {spec.test.replace('_', ' ')}" if claim.rule else "it is not tested"
         return Text((f"Nothing to move here: there are controls for rates and for theatres, and of this claim {why}.",))
@@ -110,7 +114,7 @@ def what_if(study: Study) -> Panel | Text:
             now = study.now if new == spec else judgement(*asked, strict=True, everything=False)
             sample, found, verdict = now.sample, now.findings[0], now.inferential
             if new != spec and not curve:  # slow, and until then nobody asked
-                curve.append(specification_curve(claim, study.tables, seed=study.seed).table["estimate"].dropna())
+                curve.append(specification_curve(claim, study.tables, seed=study.seed, largest=DRAWN).table["estimate"].dropna())
         else:
             sample = take_sample(new, study.tables, study.as_of)
             found = design_of(new).primary(sample, new, claim.rule, study.seed)
@@ -124,7 +128,8 @@ def what_if(study: Study) -> Panel | Text:
             rows = tuple(sorted(events.rows, key=lambda row: cell_text(row[sort])))
             listed[:] = [replace(events, rows=rows)._repr_html_()]
         told = {"found": found, "verdict": verdict, "deep": deep, "sample": sample, "knobs": knobs, "listed": listed}
-        return render("explore/what_if.html.j2", study=study, curve=curve, registry=registry and shown(registry), **told)
+        told |= {"study": study, "curve": curve, "registry": own and shown(own)}
+        return render("explore/what_if.html.j2", **told)
 
     days = Window(spec.frame.shift(-AROUND).start, spec.frame.shift(AROUND).end).calendar().tolist()
     made, sample = controls(spec.test, dict(spec), days=days), study.now.sample
@@ -136,9 +141,11 @@ def open_claim(registry: Registry, tables: Tables, first: str) -> Panel:
     """Any claim of the registry with its controls, `first` to begin with."""
 
     @cache
-    def opened(name: str) -> Panel | Text:  # without its other specifications, which take time and are not shown
-        bare = registry[name].model_copy(update=dict.fromkeys(("variations", "replications", "rivals"), ()))
-        return what_if(replace(evaluate(bare, tables, registry), claim=registry[name]))
+    def opened(name: str) -> Panel | Text:  # only what decides: the rest takes time and is not shown
+        claim, rest = registry[name], {"variations": (), "replications": (), "rivals": (), "knobs": {}, "as_of": None}
+        now = judgement(claim, claim.spec, tables, None, SEED, everything=False)
+        rest |= {"tables": tables, "seed": SEED, "registry_sha256": registry.sha256}
+        return what_if(Study(claim, claim.spec, now, now, **rest))
 
     names = [claim.id for claim in registry.claims if runnable(claim)]
     return Panel(controls("claims", {"claim": first}, claims=names), lambda deep, claim: opened(claim))
@@ -161,7 +168,7 @@ def region(tables: Tables) -> Panel:
 
 
 def own_claim(registry: Registry, tables: Tables, file: Path | None = None) -> Panel:
-    """A form: the rule of a new claim in words, then the claim in a registry of one's own, and only then its verdict."""
+    """A form: the rule of a new claim in words, then the claim in a registry of one's own, then its verdict."""
     file, like = file or user_registry() or OWN, []
 
     def show(deep: bool, source: str, **values: Any) -> str:
