@@ -69,10 +69,7 @@ def _knob(text: str) -> tuple[str, Any]:
 
 
 def _part(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise BadInput(f"--rule {text}: got no value; allowed: name=value, such as --rule sesoi=0.4")
-    return name, value
+    return text.partition("=")[::2]  # the rule itself says what it allows
 
 
 def _day(text: str) -> date:
@@ -211,12 +208,12 @@ def publish(out: Out = REPORTS, claims: Claims = None) -> None:
 def new(
     claim_id: Annotated[str, typer.Argument(metavar="ID", help="its id: small letters, digits, hyphens")],
     source: Annotated[str, typer.Option("--from", metavar="ID", help="the claim whose test it takes")],
-    rule: Annotated[list[Any], typer.Option(metavar="NAME=VALUE", parser=_part, help="of the rule; may come again")] = (),
-    question: Annotated[str, typer.Option(help="what is asked, as the title of its report")] = "",
+    rule: Annotated[list[Any], typer.Option(metavar="NAME=VALUE", parser=_part, help="as --set, of its rule")] = (),
+    question: Annotated[str, typer.Option(help="the title of its report")] = "",
     claims: Claims = None, knobs: Knobs = (),
 ) -> None:  # fmt: skip
     """Write a claim of your own, its rule first, to your registry (--claims FILE, or my-claims.yml)."""
-    from analysis_lib.drafts import new_claim
+    from analysis_lib.registry import new_claim
 
     file = user_registry(claims) or OWN
     new_claim(claim_id, source, file, knobs=dict(knobs), rule=dict(rule), question=question)
@@ -228,10 +225,10 @@ def explore(context: typer.Context, data: Data = None, claims: Claims = None) ->
     """Open JupyterLab on the overview, for this machine only; other options (--no-browser, --port N) go to it."""
     _registry(claims)  # what cannot be read is told here
     own, words = user_registry(claims), [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
-    env = {"JUPYTER_PATH": TEMPLATES, "JUPYTER_CONFIG_PATH": TEMPLATES / "lab", "PYTHONPATH": ROOT, DATA_ENV: data_dir(data)}
-    env |= {REGISTRY_ENV: own} if own else {}
-    paths = {name: str(path.resolve()) for name, path in env.items()}
-    os.execve(sys.executable, [*words, *context.args], os.environ | paths)
+    env = {"JUPYTER_PATH": TEMPLATES, "JUPYTER_CONFIG_PATH": TEMPLATES / "lab", "PYTHONPATH": ROOT}
+    env |= {DATA_ENV: data_dir(data)} | ({REGISTRY_ENV: own} if own else {})
+    os.environ |= {name: str(path.resolve()) for name, path in env.items()}
+    os.execv(sys.executable, [*words, *context.args])
 
 
 @data_app.command("check")

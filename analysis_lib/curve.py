@@ -219,27 +219,26 @@ def _rate(x1: int, x0: int, t1: int, t0: int, claim: Claim) -> Finding:
     return replace(found, power=rate_power(rule.claimed_effect * x0 / t0 * t1, x0, t1, t0, rule.alpha, rule.direction))
 
 
-def window_grid(claim: Claim, sample: Sample, reach: int = 10) -> dict[str, Any]:
+def window_grid(claim: Claim, sample: Sample, reach: int = 14) -> dict[str, Any]:
     """The primary test of every window whose first day and length lie within `reach` days of the sample's.
 
     `cells[i][k]` is the place among `outcomes` of the window that begins i days after `first` and lasts `shortest` + k
-    days, cut at the frame's end. An outcome has attacks and watched days inside and outside, estimate, interval, p,
-    smallest possible p and the rule on the primary test alone, in the words in which a page shows them.
+    days, cut at the frame's end. An outcome has attacks and watched days inside and outside, then estimate, p, smallest
+    possible p, interval and the rule on the primary test alone, in the words in which a page shows them.
     """
     series, window, frame = sample.series, sample.window, sample.frame
-    total = np.pad(np.array([series.counts * series.observed, series.observed]).cumsum(axis=1), ((0, 0), (1, 0)))
+    total = np.pad(np.cumsum([series.counts * series.observed, series.observed], axis=1), ((0, 0), (1, 0)))
     at, shortest = (window.start - frame.start).days, max(1, window.days - reach)
-    begins = range(max(0, at - reach), min(at + reach, frame.days - 1) + 1)
-    lengths = range(shortest, window.days + reach + 1)
-    ends = np.minimum(np.add.outer(begins, lengths), frame.days)
-    inside = total[:, ends] - total[:, begins][..., None]
-    counts = np.array([inside[0], total[0, -1] - inside[0], inside[1], total[1, -1] - inside[1]])
-    distinct, cells = np.unique(counts.reshape(4, -1), axis=1, return_inverse=True)
+    begins = np.arange(max(0, at - reach), min(at + reach, frame.days - 1) + 1)
+    ends = np.minimum(np.add.outer(begins, np.arange(shortest, window.days + reach + 1)), frame.days)
+    inside = total[:, ends] - total[:, begins, None]
+    counts = np.vstack([inside, total[:, -1, None, None] - inside]).reshape(4, -1)  # x1, t1, x0, t0
+    distinct, cells = np.unique(counts, axis=1, return_inverse=True)
     outcomes = []
-    for x1, x0, t1, t0 in distinct.T.tolist():
+    for x1, t1, x0, t0 in distinct.T.tolist():
         found = _rate(x1, x0, t1, t0, claim)
-        verdict = alone(claim, found)
-        numbers = (number(v) for v in (found.estimate, found.p_value, found.attainable_p))
-        outcomes.append((x1, t1, x0, t0, *numbers, found.interval or "none", verdict.verdict, verdict.reason))
-    return {"first": str(window.shift(begins[0] - at).start), "last": str(frame.end), "begin": at - begins[0],
-            "days": window.days, "shortest": shortest, "cells": cells.reshape(ends.shape).tolist(), "outcomes": outcomes}  # fmt: skip
+        numbers = map(number, (found.estimate, found.p_value, found.attainable_p))
+        outcomes.append((x1, t1, x0, t0, *numbers, found.interval or "none", *alone(claim, found).row().values()))
+    places = {"begin": int(at - begins[0]), "days": window.days, "shortest": shortest, "last": str(frame.end)}
+    first = str(window.shift(-places["begin"]).start)
+    return places | {"first": first, "cells": cells.reshape(ends.shape).tolist(), "outcomes": outcomes}
