@@ -84,7 +84,7 @@ COMMANDS = {
     "pause-2021": {"weapons": ("drone", "rocket"), "sites": "us_interests", "without": ("IQ-20210414-03",)},
     "surge-2023": {"confidence": "high", "theatres": ("iraq",)},
     "one-theatre": {"lag_days": 5, "after": "Syria, US sites", "before": "war days in Lebanon"},
-    "regional-chain-2021": {"after": "Iraq, US sites", "before": "Red Sea", "lag_days": 2},
+    "regional-chain-2021": {"after": "Iraq, US sites", "before": "Saudi Arabia and UAE", "lag_days": 2},
 }
 
 
@@ -427,30 +427,34 @@ def lab(tmp_path_factory):
             server.terminate()
 
 
+def idle(page):
+    page.locator("[title*='Change kernel for'], .jp-StatusBar-TextItem").get_by_text("| Idle").wait_for(timeout=SOON)
+
+
 def open_and_run(browser, address, name):
     page = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
-    page.goto(address.replace("00_overview", name))
+    page.goto(address.replace("00_overview", name) + "&reset")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=SOON)
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=SOON)
+    idle(page)
     page.click("li.lm-MenuBar-item:has-text('Run')")
     begun = time.perf_counter()
     page.click("li[data-command='runmenu:run-all']")
-    return page, begun
-
-
-def slider_moves(page, steps):
-    """Move the first day of the window, wait for the full rule; what the panel says then."""
     estimate = page.locator("[data-part=estimate]").first
     estimate.wait_for(timeout=SOON)
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=SOON)
-    estimate.scroll_into_view_if_needed()
-    before = estimate.inner_text()
+    print(f"{name}: first figure after {time.perf_counter() - begun:.1f} s")
+    page.locator(".jp-Notebook .jp-CodeCell").last.get_by_text(re.compile(r"\[\d+\]:")).first.wait_for(timeout=SOON)
+    idle(page)
+    return page, estimate.inner_text()
+
+
+def move_slider(page, steps):
+    """Move the first day of the window by hand and wait for the full rule; what the panel says then."""
     handle = page.locator(".widget-hslider:has-text('window from') .noUi-handle").first
     for _ in range(steps):
         handle.press("ArrowRight")
     page.locator("[data-part=curve]").first.wait_for(timeout=SOON)  # it comes last
     names = ("estimate", "interval", "p", "command")
-    return before, {name: page.locator(f"[data-part={name}]").first.inner_text() for name in names}
+    return {name: page.locator(f"[data-part={name}]").first.inner_text() for name in names}
 
 
 @needs_chromium
@@ -458,11 +462,8 @@ def slider_moves(page, steps):
 def test_jupyterlab_runs_a_notebook_and_follows_a_slider(browser, lab, registry, tables, name):
     assert lab is not None
     assert re.match(r"http://127\.0\.0\.1:\d+/lab/tree/notebooks/00_overview\.ipynb\?token=", lab)
-    page, begun = open_and_run(browser, lab, name)
-    if name == "00_overview":
-        page.locator("[data-part=estimate]").first.wait_for(timeout=SOON)
-        print(f"first figure after {time.perf_counter() - begun:.1f} s")
-    before, after = slider_moves(page, 3)
+    page, before = open_and_run(browser, lab, name)
+    after = move_slider(page, 3)
     claim = registry["pause-2021"]
     assert before == number(run_spec(claim.spec, tables, claim.rule).estimate)
     knobs = {"window_start": claim.spec.window_start + timedelta(3)}
@@ -482,4 +483,5 @@ def test_jupyterlab_runs_a_notebook_and_follows_a_slider(browser, lab, registry,
 def test_nobody_enters_jupyterlab_without_the_token(browser, lab):
     page = browser.new_context().new_page()
     page.goto(lab.partition("?token=")[0])
-    assert page.locator("input[type=password]").count() == 1
+    assert "/login" in page.url
+    assert page.locator("input[type=password]").count() >= 1
