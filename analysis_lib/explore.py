@@ -25,7 +25,7 @@ from analysis_lib.verdicts import alone
 from analysis_lib.windows import Window
 
 CONTROLS = yaml.safe_load((paths.TEMPLATES / "explore/controls.yml").read_text("utf-8"))
-LOOKS = {"style": {"description_width": "9em"}, "layout": {"width": "27em"}}
+LOOKS = {"style": {"description_width": "9em"}, "layout": {"width": "29em"}}
 REST = 0.4  # seconds without a move, after which the slow part is computed
 DRAWN = {"rate_ratio": 1000}  # specifications of the curve that a number is placed on, if fewer than usual
 AROUND = 120  # days beyond the frame that a date can be moved to
@@ -53,7 +53,8 @@ class Panel:
     def __init__(self, made: dict[str, Any], show: Callable, static: str = "", save: Callable | None = None):
         self.controls, self.show, self.timer, self.busy = made, show, None, False
         self.told, self.first = {name: ipywidgets.HTML() for name in made}, next(iter(made))
-        self.view, self.shown = ipywidgets.HTML(), ipywidgets.VBox(layout={"min_width": "0", "overflow": "auto"})
+        self.view = ipywidgets.HTML(layout={"width": "100%"})
+        self.shown = ipywidgets.VBox(layout={"min_width": "0", "overflow": "auto"})
         rows = [widget for name, control in made.items() for widget in (control, self.told[name])]
         for name, control in made.items():
             control.observe(partial(self._moved, name), "value")

@@ -98,53 +98,35 @@ def new_claim(
 
     Facts stay behind, since they are what another text states; where a date is moved, so do variations of dates. The
     file is replaced whole or not at all, and what it held stays as it was written. Raises BadInput for an id that is
-    taken or unsafe, a source without a test, and a value that a registry refuses.
+    taken or unsafe, a source without a test, and a value that a registry refuses; the line is that of the new entry.
     """
     file, folder = file.resolve(), os.open(file.resolve().parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # of two that write at once the second waits
         registry = load_claims(file if file.exists() else None)
-        old = registry[source]
+        old, changes = registry[source], to_jsonable_python(dict(knobs) | dict(rule))
         if name in registry.by_id:
             raise BadInput(f"claim '{name}' is there already; allowed: an id that no claim has; choose another")
         if old.rule is None:
             raise BadInput(f"claim '{source}' has no test (kind {old.kind}); allowed: one with a rule; choose another")
-        claim = _after(old, name, dict(knobs), dict(rule), question.strip())
-        _append(file, claim, registry.by_id | {name: claim})
+        told = re.sub('["{}]', "", json.dumps(changes)) or "nothing changed"
+        question = question.strip() or f"{old.question.rstrip('?')}, with {told}?"
+        entry = old.model_dump(exclude_unset=True, exclude={"facts"}) | {"id": name, "origin": "ours", "kind": "test"}
+        entry |= {"question": question, "statement": question, "estimand": f"{old.estimand}; here with {told}"}
+        for part, given in {"spec": knobs, "rule": rule}.items():
+            entry[part] |= {key: changes[key] for key in given}
+        if any(map(dated := re.compile("_(start|end)$").search, knobs)):
+            entry["variations"] = [v for v in entry.get("variations", ()) if not any(map(dated, v["set"]))]
+        text, column, new = HEAD, 2, file.with_name(f".staging-{file.name}")
+        if file.exists():
+            text = file.read_text("utf-8").rstrip() + "\n\n"
+            column = parsed(text)[0].value[0][1].start_mark.column
+        text += indent(yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=110), " " * column)
+        claim = _claims(text.encode(), shown(file)).get(name)
+        if claim is None:
+            raise BadInput(f"{shown(file)}: nothing can be added at its end; allowed: a list of '- id: …' there")
+        new.write_text(text, "utf-8")
+        os.replace(new, file)
         return claim
     finally:
         os.close(folder)
-
-
-def _after(old: Claim, name: str, knobs: dict[str, Any], rule: dict[str, Any], question: str) -> Claim:
-    """The old entry, with what is changed here also said in words."""
-    told = re.sub('["{}]', "", json.dumps(to_jsonable_python(knobs | rule)))
-    question = question or f"{old.question.rstrip('?')}, with {told or 'nothing changed'}?"
-    entry = old.model_dump(exclude_unset=True, exclude={"facts"}) | {"id": name, "origin": "ours", "kind": "test"}
-    entry |= {"question": question, "statement": question, "estimand": f"{old.estimand}; here with {told}"}
-    entry |= {"spec": entry["spec"] | knobs, "rule": entry["rule"] | rule, "notes": f"Written after {old.id}."}
-    if any(map(dated := re.compile("_(start|end)$").search, knobs)):
-        kept = (change for change in entry.get("variations", ()) if not any(map(dated, change["set"])))
-        entry["variations"] = list(kept)
-    try:
-        return Claim.model_validate(entry)
-    except ValidationError as error:
-        raise BadInput(*problems(error, f"{name}: ")) from None
-
-
-def _append(file: Path, claim: Claim, expected: Mapping[str, Claim]) -> None:
-    """Put the claim behind the others; the new file takes the old one's place where it reads as `expected`."""
-    text, column, new = HEAD, 2, file.with_name(f".staging-{file.name}")
-    if file.exists():
-        text = file.read_text("utf-8").rstrip() + "\n\n"
-        column = parsed(text)[0].value[0][1].start_mark.column
-    block = yaml.safe_dump([claim.model_dump(exclude_unset=True)], sort_keys=False, allow_unicode=True, width=110)
-    try:
-        new.write_text(text + indent(block, " " * column), "utf-8")
-        if load_claims(new).by_id != expected:
-            raise BadInput("the entry is not what was asked for")
-        os.replace(new, file)
-    except BadInput:
-        raise BadInput(f"{shown(file)}: nothing can be added at its end; allowed: a list of '- id: …' there") from None
-    finally:
-        new.unlink(missing_ok=True)

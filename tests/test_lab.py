@@ -238,8 +238,8 @@ def test_what_a_registry_held_stays_as_it_was_written(tmp_path):
     ("words", "told"),
     [
         (["pause-2021", "--from", "gap-2021"], "claim 'pause-2021' is there already"),
-        (["../../mine", "--from", "pause-2021"], "../../mine: id: got '../../mine'"),
-        (["Mine", "--from", "pause-2021"], "Mine: id: got 'Mine'"),
+        (["../../mine", "--from", "pause-2021"], "own.yml:3: id: got '../../mine'"),
+        (["Mine", "--from", "pause-2021"], "own.yml:3: id: got 'Mine'"),
         (["mine", "--from", "pause2021"], "unknown claim 'pause2021': did you mean pause-2021"),
         (["mine", "--from", "moving-ship"], "claim 'moving-ship' has no test"),
         (["mine", "--from", "pause-2021", "--rule", "sesoi=x"], "rule.sesoi: got 'x'"),
