@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from analysis_lib import errors
 from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing, Mismatch, ReportFailed, plain, unknown
-from analysis_lib.paths import REPORTS, ROOT, data_dir, shown, user_registry
+from analysis_lib.paths import DATA_ENV, OWN, REGISTRY_ENV, REPORTS, ROOT, TEMPLATES, data_dir, shown, user_registry
 
 
 class Commands(TyperGroup):
@@ -67,6 +67,10 @@ def _knob(text: str) -> tuple[str, Any]:
     if not equals:
         raise BadInput(f"--set {text}: got no value; allowed: name=value, such as --set weapons=drone")
     return name, knob_value(name, value)
+
+
+def _part(text: str) -> tuple[str, str]:
+    return text.partition("=")[::2]  # the rule itself says what it allows
 
 
 def _day(text: str) -> date:
@@ -250,6 +254,33 @@ def schedule(context: typer.Context, kind: Annotated[str, typer.Argument(metavar
             raise BadInput(f"{word!r}: cannot be scheduled; allowed: printable text, no ${{{{, no backslash at its end")
     out = "reports" if given["out"] == REPORTS else str(given["out"])
     _say(f"schedule/{kind}", words=words, program=program, here=here, out=out)
+
+
+@app.command()
+def new(
+    claim_id: Annotated[str, typer.Argument(metavar="ID", help="its id: small letters, digits, hyphens")],
+    source: Annotated[str, typer.Option("--from", metavar="ID", help="the claim whose test it takes")],
+    rule: Annotated[list[Any], typer.Option(metavar="NAME=VALUE", parser=_part, help="as --set, of its rule")] = (),
+    question: Annotated[str, typer.Option(help="the title of its report")] = "",
+    claims: Claims = None, knobs: Knobs = (),
+) -> None:  # fmt: skip
+    """Write a claim of your own, its rule first, to your registry (--claims FILE, or my-claims.yml)."""
+    from analysis_lib.registry import new_claim
+
+    file = user_registry(claims) or OWN
+    new_claim(claim_id, source, file, knobs=dict(knobs), rule=dict(rule), question=question)
+    typer.echo(f"{shown(file)}: {claim_id} is written; its report: claims report {claim_id} --claims {shown(file)}")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def explore(context: typer.Context, data: Data = None, claims: Claims = None) -> None:
+    """Open JupyterLab on the overview, for this machine only; other options (--no-browser, --port N) go to it."""
+    _registry(claims)  # what cannot be read is told here
+    own, words = user_registry(claims), [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
+    env = {"JUPYTER_PATH": TEMPLATES, "JUPYTER_CONFIG_PATH": TEMPLATES / "lab", "PYTHONPATH": ROOT}
+    env |= {DATA_ENV: data_dir(data)} | ({REGISTRY_ENV: own} if own else {})
+    os.environ |= {name: str(path.resolve()) for name, path in env.items()}
+    os.execv(sys.executable, [*words, *context.args])
 
 
 @data_app.command("check")

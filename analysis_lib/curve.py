@@ -18,6 +18,7 @@ from analysis_lib.claims import Claim, Population, Spec
 from analysis_lib.design import Null
 from analysis_lib.errors import ClaimsError
 from analysis_lib.finding import Finding, number
+from analysis_lib.pauses import Sample
 from analysis_lib.rates import rate_power, rate_ratio
 from analysis_lib.series import UNITS, exposure, select, series_of
 from analysis_lib.sources.bundled import Tables
@@ -183,15 +184,7 @@ def _rates(specs: Sequence[Spec], tables: Tables, claim: Claim) -> tuple[list[Fi
     def inside_outside(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return at[1] - at[0], at[3] - at[2] - at[1] + at[0]
 
-    @cache
-    def tested(x1: int, x0: int, t1: int, t0: int) -> Finding:
-        if not t1 or not t0:
-            return Finding("rate_ratio", "not computed", alternative=rule.direction, reason="no watched day")
-        found, claimed = rate_ratio(x1, t1, x0, t0, rule.direction), rule.claimed_effect
-        if claimed is None or found.attainable_p > rule.alpha:  # then nobody asks for its power
-            return found
-        return replace(found, power=rate_power(claimed * x0 / t0 * t1, x0, t1, t0, rule.alpha, rule.direction))
-
+    tested = cache(partial(_rate, claim=claim))
     days = inside_outside(edges)
     found = [*map(tested, *(n.tolist() for n in (*inside_outside(total[place, edges]), *days)))]
     usable, shifted = (np.array(days) > 0).all(axis=0), []
@@ -201,3 +194,39 @@ def _rates(specs: Sequence[Spec], tables: Tables, claim: Claim) -> tuple[list[Fi
         p = bdtr(x1 if less else x0, x1 + x0, (t1 if less else t0) / (t1 + t0))  # the tail that is asked for
         shifted.append((np.median((x1 + 0.5) / t1 * t0 / (x0 + 0.5)), (p <= rule.alpha).mean()))
     return found, np.array(shifted) if shifted else None
+
+
+def _rate(x1: int, x0: int, t1: int, t0: int, claim: Claim) -> Finding:
+    """The primary test of one outcome, with its power at the claimed effect."""
+    rule = claim.rule
+    if not t1 or not t0:
+        return Finding("rate_ratio", "not computed", alternative=rule.direction, reason="no watched day")
+    found, claimed = rate_ratio(x1, t1, x0, t0, rule.direction), rule.claimed_effect
+    if claimed is None or found.attainable_p > rule.alpha:  # then nobody asks for its power
+        return found
+    return replace(found, power=rate_power(claimed * x0 / t0 * t1, x0, t1, t0, rule.alpha, rule.direction))
+
+
+def window_grid(claim: Claim, sample: Sample, reach: int = 14) -> dict[str, Any]:
+    """The primary test of every window whose first day and length lie within `reach` days of the sample's.
+
+    `cells[i][k]` is the place among `outcomes` of the window that begins i days after `first` and lasts `shortest` + k
+    days, cut at the frame's end. An outcome has attacks and watched days inside and outside, then estimate, p, smallest
+    possible p, interval and the rule on the primary test alone, in the words in which a page shows them.
+    """
+    series, window, frame = sample.series, sample.window, sample.frame
+    total = np.pad(np.cumsum([series.counts * series.observed, series.observed], axis=1), ((0, 0), (1, 0)))
+    at, shortest = (window.start - frame.start).days, max(1, window.days - reach)
+    begins = np.arange(max(0, at - reach), min(at + reach, frame.days - 1) + 1)
+    ends = np.minimum(np.add.outer(begins, np.arange(shortest, window.days + reach + 1)), frame.days)
+    inside = total[:, ends] - total[:, begins, None]
+    counts = np.vstack([inside, total[:, -1, None, None] - inside]).reshape(4, -1)  # x1, t1, x0, t0
+    distinct, cells = np.unique(counts, axis=1, return_inverse=True)
+    outcomes = []
+    for x1, t1, x0, t0 in distinct.T.tolist():
+        found = _rate(x1, x0, t1, t0, claim)
+        numbers = map(number, (found.estimate, found.p_value, found.attainable_p))
+        outcomes.append((x1, t1, x0, t0, *numbers, found.interval or "none", *alone(claim, found).row().values()))
+    places = {"begin": int(at - begins[0]), "days": window.days, "shortest": shortest, "last": str(frame.end)}
+    first = str(window.shift(-places["begin"]).start)
+    return places | {"first": first, "cells": cells.reshape(ends.shape).tolist(), "outcomes": outcomes}

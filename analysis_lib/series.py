@@ -87,6 +87,8 @@ def select(events: pd.DataFrame, population: Population) -> pd.DataFrame:
         keep &= _lists_any(events["weapons"], ";", population.weapons)
     if population.bloc is not None:
         keep &= events["bloc"] == population.bloc
+    if population.without:
+        keep &= ~events["event_id"].isin(population.without)
     targets = events["theatre"].isin(population.theatres)
     if population.sites == "us_interests":
         targets &= (events["us_target"] == "yes") | (events["target_class"] == "logistics_convoy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -76,7 +77,10 @@ def claim_page(executed: Any, record: Record, plan: Any) -> bytes:
     css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     exporter = HTMLExporter(template_name="claim", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True,
                             embed_images=True, filters={"plain": plain})  # fmt: skip
-    resources = {"plan": plan, "record": record, "css": css} | SHARED
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    seal = b64encode(bytes.fromhex(sha256(script.encode()))).decode()
+    policy = f"{SHARED['policy']}; script-src 'sha256-{seal}'"
+    resources = SHARED | {"plan": plan, "record": record, "css": css, "script": script, "policy": policy}
     page = exporter.from_notebook_node(notebook, resources=resources)[0]
     return sealed(page, plan.provenance["entry_sha256"], record).encode()
 

@@ -139,6 +139,8 @@ def evaluate(
     if not runnable(claim):
         why = f"the {claim.family} family has no notebook yet; see `claims list`"
         raise CannotRun(f"claim '{claim.id}' is not yet run: {why}")
+    if absent := sorted(set(spec.without if spec else ()) - set(tables.events["event_id"])):
+        raise BadInput(f"without: events.csv has no row '{absent[0]}'; allowed: values of its event_id; mend the id")
     tried = partial(_outcome, claim, spec, tables, as_of, seed)
     return Study(
         claim=claim, spec=spec, now=judgement(claim, spec, tables, as_of, seed, strict=bool(knobs)),

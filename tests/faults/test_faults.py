@@ -256,7 +256,16 @@ def test_two_runs_at_once(project, tmp_path):
         ("exit()", "cell 6: SystemExit: a cell may not end the notebook"),
         ("raise MemoryError('much')", "cell 6: MemoryError: much"),
     ],
-    ids=["endless", "endless in C", "killed", "ends the process", "kills its group", "exits", "exits politely", "raises"],
+    ids=[
+        "endless",
+        "endless in C",
+        "killed",
+        "ends the process",
+        "kills its group",
+        "exits",
+        "exits politely",
+        "raises",
+    ],
 )
 def test_a_cell_that_goes_wrong_stops_its_own_claim_only(project, tmp_path, stub, cell, told):  # noqa: F811
     folder = tmp_path / "project"
@@ -271,9 +280,11 @@ def test_a_cell_that_goes_wrong_stops_its_own_claim_only(project, tmp_path, stub
     assert done.stderr.splitlines()[-1] == f"error: gap-2021: notebooks/01_pause.ipynb, {told}"
     assert whole(folder / "reports") == set(CLAIMS)
     latest = folder / "reports" / "latest"
-    states = {name: e["status"] for name, e in json.loads((latest / "manifest.json").read_bytes())["claims"].items()}
+    claims = json.loads((latest / "manifest.json").read_bytes())["claims"]
+    states = {name: entry["status"] for name, entry in claims.items()}
     assert states == {name: "failed" if name == "gap-2021" else "good" for name in CLAIMS}
-    assert f"showing the last good page: gap-2021: notebooks/01_pause.ipynb, {told}" in (latest / "index.html").read_text()
+    board = (latest / "index.html").read_text()
+    assert f"showing the last good page: gap-2021: notebooks/01_pause.ipynb, {told}" in board
     notebook(folder, stub, SLOW)
     recovered(folder, 4)
 
