@@ -16,7 +16,7 @@ HASHES = {"data_sha256": "d" * 64, "registry_sha256": "e" * 64, "code_sha256": "
 
 def external_references(html: str) -> list[str]:
     """Whatever a browser would fetch, or run: all but links that a reader may follow."""
-    links = re.sub(r'<a (?:class="\w+" )?href="(?:https?://|#|[\w./-]+")[^>]*>', "", html)
+    links = re.sub(r'<a (?:class="\w+" )?href="(?:https?://|#|[\w./#-]+")[^>]*>', "", html)
     patterns = (
         r"\bsrc\s*=\s*[\"'](?!data:)[^\"']*",
         r"\b(?:href|action|poster|srcset|data)\s*=\s*[\"'][^\"']*",

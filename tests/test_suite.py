@@ -81,9 +81,7 @@ def test_what_was_overtaken_and_by_which_rows(records, registry, tables):
     assert set(rows) == set(FEW)
     assert card.caption == f"{sum(row[0] == 'held' for row in card.rows)} of {len(FEW)} headlines held"
     assert rows["pause-2021"]["verdict"] == "held"
-    assert (
-        "IQ-20210606-01" in rows["pause-2021"]["the first of the new rows and values"]
-    )  # the next strike
+    assert "IQ-20210606-01" in rows["pause-2021"]["the first of the new rows and values"]  # the next strike
     assert (card.rows[0][0], card.rows[0][1]) == ("overtaken", "pause-truce-2023")
     assert "not yet observed" in rows["pause-truce-2023"]["why then"]
     later = tables.events[tables.events["first_reported"] > "2023-10-19"]["event_id"]
