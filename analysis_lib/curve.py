@@ -41,15 +41,15 @@ class Curve:
 
     `table` has a column for each choice, then estimand, estimate, low, high, p_value, verdict. `possible` counts the
     combinations of all choices, those that contradict each other among them; where they are too many, the table's were
-    drawn with `seed`, the registered one and every single change first. `shifted` holds the median ratio and the
-    share of specifications with p <= alpha of the observed history (first) and of its circular shifts, float
-    (shifts + 1, 2); None where the test has no closed form.
+    drawn with `seed` (None: all are there), the registered one and every single change first. `shifted` holds the
+    median ratio and the share of specifications with p <= alpha of the observed history (first) and of its circular
+    shifts, float (shifts + 1, 2); None where the test has no closed form.
     """
 
     table: pd.DataFrame
     choices: tuple[str, ...]
     possible: int
-    seed: int
+    seed: int | None
     shifted: np.ndarray | None
     less: bool
 
@@ -106,7 +106,8 @@ def specification_curve(
     verdict = cache(lambda finding: alone(claim, finding).verdict)  # many share a finding
     table[[*NUMBERS, "verdict"]] = [[*(getattr(f, name) for name in NUMBERS), verdict(f)] for f in found]
     table = table.astype(dict.fromkeys(NUMBERS, float)).sort_values("estimate", kind="stable", ignore_index=True)
-    return Curve(table, tuple(options), possible, seed, shifted, claim.rule.direction == "less")
+    drawn = possible > 2 * size or len(specs) == size < possible
+    return Curve(table, tuple(options), possible, seed if drawn else None, shifted, claim.rule.direction == "less")
 
 
 def choices(claim: Claim) -> dict[str, list[Option]]:

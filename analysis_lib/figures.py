@@ -209,7 +209,7 @@ def specification_curve(axes: np.ndarray, study: Study) -> None:
     starts = np.unique(np.linspace(0, size, 200, endpoint=False, dtype=int))
     share = np.add.reduceat(np.array([*rows.values()], dtype=float), starts, axis=1)
     share /= share.max(axis=1, keepdims=True)
-    below.pcolormesh([*starts, size], range(len(rows) + 1), share, cmap="Greys")
+    below.pcolormesh(np.array([*starts, size]) - 0.5, range(len(rows) + 1), share, cmap="Greys")
     below.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize="xx-small")
     below.set(ylim=(len(rows), 0), xlabel=f"specifications in order of their estimate, {size} of {len(curve.table)}")
     for panel, place in product(axes, table.index[registered.all(axis=1)]):

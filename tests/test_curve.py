@@ -75,6 +75,13 @@ def test_the_same_seed_gives_the_same_curve_and_another_one_another_sample(table
     assert not other.table.equals(curves["pause-2021"].table)
 
 
+def test_the_seed_is_told_where_specifications_were_drawn(tables, registry, curves):
+    assert {curve.seed for curve in curves.values()} == {3}
+    few = registry["drones-deniable"]  # half of its combinations contradict each other
+    assert specification_curve(few, tables, seed=3).seed is None
+    assert specification_curve(few, tables, seed=3, largest=10).seed == 3
+
+
 def test_all_combinations_where_they_are_few():
     rows, possible = combinations({"a": [0, 1], "b": [0, 1, 2]}, 6, seed=1)
     assert possible == 6
@@ -182,7 +189,7 @@ def test_a_study_has_its_curve_when_asked_and_its_record_has_none(tables, regist
     assert "curve" not in vars(study)
     assert "curve" not in study.record()
     assert study.curve is study.curve
-    assert study.curve.seed == 8
+    assert study.curve.seed is None  # all combinations of moved edges
     here = study.curve.table[(study.curve.table[list(study.curve.choices)] == REGISTERED).all(axis=1)]
     assert here["p_value"].item() == pytest.approx(study.primary.p_value)  # the knob holds in every specification
     assert evaluate(registry["mercer-street"], tables, registry).curve is None
