@@ -17,17 +17,12 @@ HASHES = {"data_sha256": "d" * 64, "registry_sha256": "e" * 64, "code_sha256": "
 
 
 def external_references(html: str) -> list[str]:
-<<<<<<< HEAD
     """Whatever a browser would fetch, or run: all but links that a reader may follow and the script with its hash."""
-    links = re.sub(r'<a (?:class="\w+" )?href="(?:https?://|#|[\w./-]+")[^>]*>', "", html)
+    links = re.sub(r'<a (?:class="\w+" )?href="(?:https?://|#|[\w./#-]+")[^>]*>', "", html)
     allowed = re.findall(r"script-src 'sha256-([\w+/=]+)'", unescape(html))
     for script in re.findall(r"<script>(.*?)</script>", links, re.S):
         if [b64encode(sha256(script.encode()).digest()).decode()] == allowed:
             links = links.replace(f"<script>{script}</script>", "")
-=======
-    """Whatever a browser would fetch, or run: all but links that a reader may follow."""
-    links = re.sub(r'<a (?:class="\w+" )?href="(?:https?://|#|[\w./#-]+")[^>]*>', "", html)
->>>>>>> f-curve
     patterns = (
         r"\bsrc\s*=\s*[\"'](?!data:)[^\"']*",
         r"\b(?:href|action|poster|srcset|data)\s*=\s*[\"'][^\"']*",
