@@ -87,7 +87,7 @@ def whole(out: Path) -> set[str]:
     for folder in (out / name for name in generations(out) if re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", name)):
         told = json.loads((folder / "manifest.json").read_bytes())
         files = {path: digest for entry in told["claims"].values() for path, digest in entry["files"].items()}
-        for path, digest in (files | {"index.html": told["index_sha256"]}).items():
+        for path, digest in (files | told["run"]["files"]).items():
             assert sha256((folder / path).read_bytes()).hexdigest() == digest, (folder.name, path)
         board = (folder / "index.html").read_text(encoding="utf-8")
         for link in re.findall(r'href="(claims/[^"#]+)"', board):
