@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from datetime import date
@@ -10,45 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from analysis_lib import errors
-from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing, Mismatch, ReportFailed, plain, unknown
+from analysis_lib.errors import BadInput, CannotRun, InputMissing, Mismatch, ReportFailed, unknown
 from analysis_lib.paths import DATA_ENV, OWN, REGISTRY_ENV, REPORTS, ROOT, TEMPLATES, data_dir, shown, user_registry
-
-
-class Commands(TyperGroup):
-    """Turns what may go wrong into lines and exit codes, for every command alike."""
-
-    def invoke(self, ctx: typer.Context) -> Any:
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
-        except BrokenPipeError:  # the reader has gone: say nothing, and let nothing be said at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code, lines = 1, ()
-        except ClaimsError as error:
-            code, lines = error.exit_code, error.lines
-        except OSError as error:
-            name = shown(Path(os.fsdecode(error.filename))) if error.filename else type(error).__name__
-            code, lines = 1, (f"{name}: {(error.strerror or 'cannot be used').lower()}",)
-        except KeyboardInterrupt:
-            code, lines = 130, ("interrupted; nothing was published",)
-        for line in lines:
-            typer.echo(f"error: {plain(line)}", err=True)
-        raise typer.Exit(code)
-
-
-def _say(template: str, err: bool = False, **values: Any) -> None:
-    """What a template makes of the values."""
-    from analysis_lib.tables import render
-
-    typer.echo(render(f"{template}.txt.j2", **values).rstrip(), err=err)
-
-
-def _json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+from analysis_lib.terminal import Commands, say, say_json
 
 
 def _registry(claims: Path | None) -> Any:
@@ -121,7 +86,7 @@ def list_claims(as_json: Json = False, claims: Claims = None, out: Out = REPORTS
     parts = dict.fromkeys(("headline", "literal", "inferential", "publication"))
     rows = [claim.model_dump(mode="json", include=fields) | {part: known.get(claim.id, parts)[part] for part in parts}
             for claim in registry.claims]  # fmt: skip
-    _json(rows) if as_json else _say("list", rows=rows)
+    say_json(rows) if as_json else say("list", rows=rows)
 
 
 @app.command()
@@ -129,7 +94,7 @@ def show(claim_id: Id, claims: Claims = None, out: Out = REPORTS) -> None:
     """One claim's card: what it says, how it is tested, the latest verdicts."""
     from analysis_lib.generations import records
 
-    _say("claim", claim=_registry(claims)[claim_id], record=records(out).get(claim_id))
+    say("claim", claim=_registry(claims)[claim_id], record=records(out).get(claim_id))
 
 
 @app.command()
@@ -160,11 +125,11 @@ def reproduce(
     except (CannotRun, InputMissing) as error:
         raise CannotRun(*(f"CANNOT RUN {claim.id}: {line}" for line in error.lines)) from None
     record = study.record()
-    _json(record) if as_json else _say("study", study=study, record=record)
+    say_json(record) if as_json else say("study", study=study, record=record)
     told = read and (read.record.model_dump(mode="json"), shown(page))
     published, where = told or published_record(out, record, entry_sha256(claim))
     found, compared = differences(published, record) if published else ([], 0)
-    _say("compared", err=as_json, differences=found, compared=compared, where=where, tolerance=TOLERANCE)
+    say("compared", err=as_json, differences=found, compared=compared, where=where, tolerance=TOLERANCE)
     if found:
         raise typer.Exit(Mismatch.exit_code)  # and nothing is handed on
     if bundle:
@@ -228,7 +193,7 @@ def diff(
     from analysis_lib import changes
 
     found = changes.of(out, old, new)
-    _json(found) if as_json else _say("changes", changes=found)
+    say_json(found) if as_json else say("changes", changes=found)
 
 
 @app.command()
@@ -253,7 +218,7 @@ def schedule(context: typer.Context, kind: Annotated[str, typer.Argument(metavar
         if not word.isprintable() or word.endswith("\\") or "${{" in word:
             raise BadInput(f"{word!r}: cannot be scheduled; allowed: printable text, no ${{{{, no backslash at its end")
     out = "reports" if given["out"] == REPORTS else str(given["out"])
-    _say(f"schedule/{kind}", words=words, program=program, here=here, out=out)
+    say(f"schedule/{kind}", words=words, program=program, here=here, out=out)
 
 
 @app.command()
@@ -288,7 +253,7 @@ def data_check(folder: Annotated[Path | None, typer.Argument(metavar="[DIR]")] =
     """Validate the tables of a folder: every problem with file, line and column."""
     from analysis_lib.sources.bundled import load_tables
 
-    _say("data", tables=load_tables(data_dir(folder)), where=shown(data_dir(folder)))
+    say("data", tables=load_tables(data_dir(folder)), where=shown(data_dir(folder)))
 
 
 @data_app.command("sources")
@@ -296,7 +261,7 @@ def data_sources() -> None:
     """What `claims data add` can read."""
     from analysis_lib.sources.definitions import load_source, names
 
-    _say("sources", sources=[load_source(name) for name in names()])
+    say("sources", sources=[load_source(name) for name in names()])
 
 
 @data_app.command("add")
@@ -312,7 +277,7 @@ def data_add(
     from analysis_lib.additions import add
 
     into = into or Path(f"data-{Path(source).stem}")
-    _say("added", record=add(source, files, into, data_dir(data), keep, version), into=shown(into))
+    say("added", record=add(source, files, into, data_dir(data), keep, version), into=shown(into))
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ UNREADABLE = (yaml.YAMLError, OSError, ValueError, RecursionError, LookupError, 
 
 @dataclass(frozen=True)
 class Tables:
-    """The checked tables of a folder; one that is not there is None. `sha256`: file name → hash of bytes."""
+    """The checked tables of `folder`; one that is not there is None. `sha256`: file name → hash of bytes."""
 
     events: pd.DataFrame
     windows: pd.DataFrame
@@ -38,6 +38,7 @@ class Tables:
     second_coding: pd.DataFrame | None = None
     sha256: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    folder: Path = DATA
 
     @property
     def data_sha256(self) -> str:
@@ -121,7 +122,7 @@ def _load(folder: Path) -> tuple[Tables, list[str]]:
                 problems.append(Problem(shown(path), 1, "file", got, "a file that can be read", "put one there"))
     problems += _compare(folder / "sources.yml", frames, digests)
     errors, warnings = ([plain(p) for p in problems if p.only_warns is kind] for kind in (False, True))
-    return Tables(**frames, sha256=digests, warnings=tuple(warnings)), errors
+    return Tables(**frames, sha256=digests, warnings=tuple(warnings), folder=folder), errors
 
 
 @lru_cache(maxsize=len(TABLES))
