@@ -480,8 +480,6 @@ def test_equal_inputs_give_equal_bytes_but_for_times(publish):
         a, b = (path.read_bytes().decode(errors="replace") for path in (one, two))
         if one.name == "manifest.json":
             a, b = ({k: v for k, v in json.loads(t).items() if k not in ("run", "sha256")} for t in (a, b))
-                json.dumps({k: v for k, v in json.loads(text).items() if k not in ("run", "sha256")}) for text in (a, b)
-            )
         elif one.name != "rows.json":
             a, b = times.sub("…", a), times.sub("…", b)
         assert a == b, one.name
