@@ -309,7 +309,7 @@ def test_alerts_become_counts_by_day_front_and_weapon(name):
 
 def test_a_spreadsheet_with_other_names_is_read_by_a_definition_of_ones_own(tmp_path):
     sheet = tmp_path / "my sheet.csv"
-    sheet.write_text("Day;Where;What;Dead\n14.04.2021;Erbil;UAV;0\n15.04.2021;Erbil;fire;-\n;;;\n", encoding="utf-8")
+    sheet.write_text("Day;Order;Group;Dead\n14.04.2021;Erbil;UAV;0\n15.04.2021;Erbil;fire;-\n;;;\n", encoding="utf-8")
     own = tmp_path / "mine.yml"
     own.write_text(
         """
@@ -319,19 +319,19 @@ url: null
 licence: mine
 rights: rows
 table: events
-needs: [day, where, what]
+needs: [day, order, group]
 delimiters: [";"]
 dates: ["%d.%m.%Y"]
 words: {mine: [uav, drone]}
-set_aside: [{then: no day, when: {day: ^$}}, {then: no weapon, unless: {what: <mine>|<rocket>}}]
+set_aside: [{then: no day, when: {day: ^$}}, {then: no weapon, unless: {group: <mine>|<rocket>}}]
 columns:
-  event_id: "{day} {where}"
+  event_id: "{day} {order}"
   date: "{day}"
   date_precision: day
   theatre: iraq
   country: IQ
-  location: "{where}"
-  weapons: [{when: {what: <mine>}, then: drone}, rocket]
+  location: "{order}"
+  weapons: [{when: {group: <mine>}, then: drone}, rocket]
   actor: unknown
   bloc: unknown
   attribution: none

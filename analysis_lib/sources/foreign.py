@@ -60,8 +60,7 @@ def read(source: Source, files: Sequence[Path]) -> Reading:
             torn = connection.sql(lines).fetchall()[0][0] if kept else 0
         except duckdb.Error as error:
             told = reduce(lambda text, f: text.replace(escape(str(f)), shown(f)), files, str(error).splitlines()[0])
-            mend = "mend the file (quotes, ends of lines) or the definition"
-            raise BadInput(f"{', '.join(map(shown, files))}: {told}; {mend}") from None
+            raise BadInput(f"{', '.join(map(shown, files))}: {told}; mend quotes, line ends, definition") from None
     return _checked(source, found, torn)
 
 
@@ -71,6 +70,7 @@ def read(source: Source, files: Sequence[Path]) -> Reading:
 def _text(connection: duckdb.DuckDBPyConnection, source: Source, path: Path) -> str:
     """The query for the columns that a definition uses: trimmed text, "" where there is none."""
     kind, file = path.name.lower().removesuffix(".gz").rpartition(".")[2], _sql(escape(str(path)))
+    used = [_sql(name, chr(34)) for name in source.used]
     if not path.is_file() or kind not in ("csv", "tsv", "txt", "json", "parquet"):
         got = f"a .{kind} file" if path.is_file() else "no such file"
         raise BadInput(f"{shown(path)}: got {got}; allowed: csv, tsv, txt, json, parquet, also as .gz; save it as one")
@@ -79,7 +79,7 @@ def _text(connection: duckdb.DuckDBPyConnection, source: Source, path: Path) -> 
         top = connection.sql(f"FROM {scan} LIMIT 0")
         if page := dict(zip(top.columns, map(str, top.types), strict=True)).get(source.pages):
             if not page.startswith("STRUCT"):  # the page after the last one
-                return f"SELECT {', '.join(f'NULL AS {name}' for name in source.used)} WHERE false"
+                return f"SELECT {', '.join(f'NULL AS {name}' for name in used)} WHERE false"
             scan = f"(SELECT unnest({_sql(source.pages, chr(34))}, max_depth := 2) FROM {scan})"
             top = connection.sql(f"FROM {scan} LIMIT 0")
         names, places = [_name(column) for column in top.columns], [_sql(column, chr(34)) for column in top.columns]
@@ -93,7 +93,7 @@ def _text(connection: duckdb.DuckDBPyConnection, source: Source, path: Path) -> 
         raise BadInput(f"{shown(path)}:1: {told}; check that it is such a file: `claims data sources`")
     known = dict(zip(reversed(names), reversed(places), strict=True))
     cells = [f"trim(coalesce(CAST({known[n]} AS VARCHAR), ''))" if n in known else "''" for n in source.used]
-    query = f"SELECT {', '.join(f'{cell} AS {n}' for cell, n in zip(cells, source.used, strict=True))} FROM {scan}"
+    query = f"SELECT {', '.join(f'{cell} AS {name}' for cell, name in zip(cells, used, strict=True))} FROM {scan}"
     longer = f'FROM (UNPIVOT ({query}) ON {", ".join(source.unpivot)} INTO NAME "column" VALUE "value")'
     return longer if source.unpivot else query
 
@@ -127,6 +127,7 @@ def _name(column: str) -> str:
 
 
 def _sql(text: str, mark: str = "'") -> str:
+    """A text as a query writes it: in quotes, those inside doubled; with `"` the name of a column."""
     return f"{mark}{text.replace(mark, 2 * mark)}{mark}"
 
 
