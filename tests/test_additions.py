@@ -309,7 +309,7 @@ def test_no_byte_of_a_generation_holds_text_of_a_restricted_row(planted, tmp_pat
         run = publish_reports(["pause-2021"], out=tmp_path / source, data=planted(source))
         assert run.failed == {}
         files = [path for path in run.generation.rglob("*") if path.is_file()]
-        assert {path.suffix for path in files} == {".html", ".ipynb", ".json"}
+        assert {path.suffix for path in files} == {".csv", ".html", ".ipynb", ".json", ".parquet", ".xml"}
         assert any(PLANTED.encode() in path.read_bytes() for path in files) is expected
 
 
