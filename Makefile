@@ -37,7 +37,7 @@ test: lint ## lint, then unit tests, docstring examples and notebooks
 	@$(BIN)/python -m pytest
 
 lab: $(READY) ## open JupyterLab on the overview
-	@$(BIN)/jupyter lab notebooks/00_overview.ipynb
+	@$(BIN)/claims explore
 
 setup: $(READY) ## make .venv: from requirements.lock where it applies, else from pyproject.toml
 	@echo "$$($(BIN)/python --version) and the packages are ready in .venv."

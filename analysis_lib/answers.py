@@ -218,26 +218,25 @@ def next_attack_hazard(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Fin
 def forecast(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     """Attacks after the responses divided by what a self-exciting process, fitted to the frame, expects from before.
 
-    Hawkes process with exponential kernel on the days since the series began, times within a day drawn; from the
+    Hawkes process with exponential kernel on the watched days of the series, times within a day drawn; from the
     history at the end of each response `draws` futures are simulated. H0: the attacks after are one of those futures,
     so that a peak dies down as peaks do. Misleads where the level drifts within the frame: drift is then taken for
     long memory. Ogata 1988, doi 10.1080/01621459.1988.10478560.
     """
     found = Finding("forecast", "a return to the mean, as a self-exciting process forecasts it", role="rival",
-                    alternative=rule.direction, n=int(sample.pairs[:, 1].sum()), seed=seed,
-                    draws=spec.draws)  # fmt: skip
-    rng, series, end = np.random.default_rng(seed), sample.series, sample.side.size
-    day = np.repeat(np.arange(end), series.counts * series.observed)
-    times = np.sort(day + rng.random(day.size))
+                    alternative=rule.direction, n=int(sample.pairs[:, 1].sum()))  # fmt: skip
+    rng, day, clock = np.random.default_rng(seed), sample.series.event_days, np.cumsum(sample.series.observed)
+    times, end = np.sort(day + rng.random(day.size)), float(clock[-1])
     if times.size < hawkes.FEWEST:
         return replace(found, reason=f"fewer than {hawkes.FEWEST} attacks, which say nothing of a decay")
     fits = [(*hawkes.fit(times, [times], end, beta), beta) for beta in hawkes.DECAYS]
     (mu, alpha), _, beta = max(fits, key=lambda each: each[1])
     branching, future = min(alpha / beta, 0.95), np.zeros(spec.draws, dtype=int)
     for after in (after for _, after in sample.days if after.size):
-        past = times[times < after[0]] - after[0]
+        start = clock[after[0]] - 1
+        past = times[times < start] - start
         future += hawkes.ahead(past, mu, branching, beta, after.size, spec.draws, rng)
     less, greater = ((1 + (side * future <= side * found.n).sum()) / (1 + spec.draws) for side in (1, -1))
     note = f"{future.mean():.3g} expected, {found.n} came; {branching:.2g} brought by each, memory {1 / beta:.2g} days"
-    return replace(found, estimate=float(found.n / future.mean()) if future.any() else None, notes=(note,),
-                   **both_tails(less, greater, rule.direction))  # fmt: skip
+    return replace(found, estimate=float(found.n / future.mean()) if future.any() else None, notes=(note,), seed=seed,
+                   draws=spec.draws, **both_tails(less, greater, rule.direction))  # fmt: skip

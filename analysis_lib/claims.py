@@ -34,6 +34,7 @@ def _listed(value: Any) -> Any:
 
 
 Words = Annotated[tuple[Word, ...], BeforeValidator(_listed), Field(min_length=1)]
+Ids = Annotated[tuple[str, ...], BeforeValidator(lambda value: _listed(value or ()))]
 
 
 class Strict(BaseModel, extra="forbid", frozen=True):
@@ -55,6 +56,7 @@ class Population(Strict):
     date_precision: Words[Literal[PRECISION]] = Field(("day", "pm1"), description="date precisions kept")
     duplicates: bool = Field(False, description="keep rows that may be second reports of another row?")
     unit: Unit = Field("attack", description="what is counted: rows, sites hit in a night, or days with an attack")
+    without: Ids = Field((), description="event_id of rows that are left out")
 
 
 def _period(name: str) -> property:

@@ -230,7 +230,7 @@ def _linked_sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> li
         return one_of(*((side * counts >= side * counts[:, :1]).mean(axis=1) for side in (-1, 1)), rule.direction)
 
     draws = min(spec.draws, 999)  # each needs a null of its own
-    moved = events_and_dates(lambda _: p_values, sample.rows, sample.frame, rule.direction, seed=seed, draws=draws)
+    moved = events_and_dates(lambda _: p_values, sample, rule.direction, seed=seed, draws=draws)
     held = tuple(kind for kind in ("war", "truce", "us_strike") if kind != spec.trigger_kind)
     shock = _regression(sample, spec, rule, seed, held)
     notes = (f"days of {', '.join(held)} held fixed", *shock.notes)

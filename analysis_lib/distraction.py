@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtr
@@ -21,10 +20,8 @@ from analysis_lib.regression import count_family, estimable, fitted_means, momen
 from analysis_lib.sensitivity import date_shift, leave_one_out
 from analysis_lib.series import daily_counts, select, series_of
 from analysis_lib.sources.bundled import Tables
-from analysis_lib.sources.ucdp import Ged, load_ged
 from analysis_lib.windows import Window
 
-GED = "ged.csv"  # beside events.csv
 FEWEST = 20  # days after an attack, and other days
 SPLINE_DAYS = 60  # days from knot to knot of the smooth course of time
 LATEST, FOUND = 1.644854, 0.841621  # normal quantiles of a one-sided 5 % test and of 80 % power
@@ -35,11 +32,12 @@ class Sample(coordination.Sample):
     """The militia's `rows`, and over the frame, longer by the lags on either side, two daily series.
 
     `driver` counts the militia's attacks, `series` the events of the other side. `kept`, int: positions of the days
-    whose lags and leads were all watched, on which the regression runs.
+    whose lags and leads were all watched, on which the regression runs; `near`, bool: which of them follow an attack
+    within the lags.
     """
 
     kept: np.ndarray
-    ged: Ged
+    lag_days: int
 
     @cached_property
     def y(self) -> np.ndarray:
@@ -56,11 +54,6 @@ class Sample(coordination.Sample):
         `counts` (…, days) stand for those of the sample.
         """
         return ((self.driver if counts is None else counts) > 0)[..., self.kept[:, None] - lags]
-
-    @cached_property
-    def near(self) -> np.ndarray:
-        """Kept days that follow an attack within the lags: bool (kept days,)."""
-        return self.attack(self.lags).any(axis=1)
 
     @cached_property
     def course(self) -> np.ndarray:
@@ -87,29 +80,31 @@ class Sample(coordination.Sample):
         return np.fft.irfft(np.fft.rfft(self.residuals) * np.conj(np.fft.rfft(self.near)), self.kept.size)
 
 
-@lru_cache(maxsize=2)
-def _ged(path: Path, theatres: tuple[str, ...], bloc: str | None, sha256: str) -> Ged:
-    """GED read once for all specifications of a claim; another hash is another file."""
-    return load_ged(path, theatres, bloc)
-
-
 def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample:
     """The sample of a specification, cut at `as_of`; InputMissing without GED or with too few events or days to fit."""
     other, known, lag = spec.against, tables.as_of(as_of), spec.lag_days
     if other is None or not lag:
         raise BadInput("test lagged_regression: got no `against` or no lag_days; allowed: both; give them")
-    ged = _ged(tables.folder / GED, other.theatres, other.bloc, tables.sha256.get(GED, ""))
+    if known.ged is None or not known.ged["theatre"].isin(other.theatres).any():
+        raise InputMissing(
+            "no Islamic State events are in the data folder: download UCDP GED as CSV from https://ucdp.uu.se/downloads/"
+            ", then `claims data add ucdp GEDEvent.csv --into DIR` and `claims reproduce isis-distraction --data DIR`"
+        )
+    ged = known.ged[known.ged["theatre"].isin(other.theatres)]
+    ours, reported = ged[ged["bloc"] == other.bloc], Window(ged["date"].min().date(), ged["date"].max().date())
     rows, span = select(known.events, spec), Window(spec.frame.shift(-lag).start, spec.frame.shift(lag).end)
     militia = daily_counts(known, spec, span)
-    series = series_of(ged.dates, militia.observed & ged.span.mask(militia.days), span)
+    dates = ours["date"].repeat(ours["count"]).to_numpy().astype("datetime64[D]")
+    series = series_of(dates, militia.observed & reported.mask(militia.days), span)
     around = np.convolve(series.observed, np.ones(2 * lag + 1), "same") > 2 * lag
-    sample = Sample(rows, spec.frame, series, militia.counts, False, known, lag, ged=ged,
-                    kept=np.flatnonzero(around & spec.frame.mask(series.days)))  # fmt: skip
+    kept = np.flatnonzero(around & spec.frame.mask(series.days))
+    near = (militia.counts > 0)[kept[:, None] - np.arange(1, lag + 1)].any(axis=1)
+    sample = Sample(rows, spec.frame, series, militia.counts, near, False, known, kept=kept, lag_days=lag)
     near, far = int(sample.near.sum()), int((~sample.near).sum())
     if not estimable(sample.y) or min(near, far) < FEWEST:
         raise InputMissing(
-            f"{GED} has events from {ged.span}: {int(sample.y.sum())} on days of {spec.frame} watched for both sides, "
-            f"{near} of them within {lag} days after an attack and {far} not; too few"
+            f"ged.csv has events from {reported}: {int(sample.y.sum())} on days of {spec.frame} watched for both sides"
+            f", {near} of them within {lag} days after an attack and {far} not; too few"
         )
     return sample
 
@@ -129,10 +124,9 @@ def lagged_regression(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Find
     whose p has no lower bound. Several attacks within the lags count as one: a sum over lags would fall short where the
     effect does not add up (shown as `sum_of_lags`). Misleads where a third cause moves both within weeks.
     """
-    ged, y = sample.ged, sample.y
-    aside = "".join(f"; {count} set aside: {reason}" for reason, count in ged.set_aside.items() if count)
+    y = sample.y
     notes = (f"{sample.near.sum()} of {y.size} days follow an attack within {sample.lag_days} days",
-             f"{GED}: {ged.rows} rows, {ged.dates.size} used{aside}")  # fmt: skip
+             f"{sample.series.counts.sum()} events in ged.csv from {sample.frame}")  # fmt: skip
     power = None if rule.claimed_effect is None else _power(sample, spec, rule, rule.claimed_effect)
     [coef], [[variance]] = effects(sample, sample.near[:, None])
     found = Finding("lagged_ratio", "negative binomial regression, Newey–West errors", n=int(y.sum()), exposure=y.size,
@@ -166,7 +160,10 @@ def shifted(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
 
 
 def trigger(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
-    """Events on the days after attacks over their mean when those days are shifted within half-years."""
+    """Events on the days after attacks over their mean when those days are shifted within half-years.
+
+    H0: within a half-year the place of the attacks is arbitrary. Misleads where both sides have a season within it.
+    """
     half = sample.series.days[sample.kept].astype("datetime64[M]").astype(int) // 6
     found = coincidence("coincidence", sample.y, sample.near, rule, half)
     notes = (f"{sample.y[sample.near].sum()} of {sample.y.sum()} events on days after attacks",)
@@ -195,6 +192,7 @@ def lead_placebo(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     """Effect on the days after attacks over that on the days before them, from one regression.
 
     H0: after is as before, which is what shared seasons, news or operations give: an attack cannot act backwards.
+    Misleads where attacks are so dense that most days lie both after and before one: no contrast is left.
     """
     found = Finding("lead_placebo", "effect after attacks over effect before them", n=int(sample.y.sum()))
     coef, covariance = effects(sample, np.column_stack([sample.near, sample.attack(-sample.lags).any(axis=1)]))

@@ -53,6 +53,12 @@ class InputMissing(ClaimsError):
     exit_code = 4
 
 
+class VerdictChanged(ClaimsError):
+    """A verdict is not that of the generation before; told where the caller asked for it."""
+
+    exit_code = 10
+
+
 class RunLocked(ClaimsError):
     """Another run is writing to the same output folder."""
 

@@ -104,8 +104,9 @@ def _break(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     t0 = int(breaks[sample.ratios[breaks - 1].argmax()])
     found, all_last = rates.rate_ratio(*sample.split(days, t0), "greater"), np.full(days.size, total - 1)
     p, best = trends.break_p(np.vstack([days, all_last]), breaks, total, seed, spec.draws)
+    [fall] = trends.break_p(total - 1 - days[None], total - breaks, total, seed, spec.draws)  # time backwards
     return replace(found, quantity="change_point", method=method, reason="", p_value=p, attainable_p=best, seed=seed,
-                   p_two_sided=min(1.0, 2 * min(p, 1 - p)), draws=spec.draws,
+                   p_two_sided=min(1.0, 2 * min(p, fall)), draws=spec.draws,
                    notes=(f"likeliest day of the window {sample.watched[t0]}", *found.notes))  # fmt: skip
 
 
@@ -137,7 +138,7 @@ def _joint(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Finding:
     if values is None:
         return trends.of_z("joint_null", method, np.nan, cells["n"], 5)
     found = [Null(values[1:].max(axis=1), own, "").finding("joint_null", method, **cells) for own in values[0]]
-    two = (1 + (np.abs(values[1:] + 1e-9).max(axis=1) >= abs(values[0, which])).sum()) / (spec.draws + 1)
+    two = (1 + (np.abs(values[1:]).max(axis=1) >= abs(values[0, which]) - 1e-9).sum()) / (spec.draws + 1)
     notes = ("; ".join(f"{name}: p = {f.p_value:.3g}" for name, f in zip(trends.JOINT, found, strict=True)),)
     return replace(found[which], p_two_sided=two, notes=notes)
 
@@ -242,7 +243,7 @@ def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Find
         }[spec.test]
         return lambda dates: np.nan_to_num(p(sample.clock(dates)), nan=1.0)
 
-    found = sensitivity.events_and_dates(p_values_of, sample.rows, sample.frame, "greater", seed=seed, draws=draws)
+    found = sensitivity.events_and_dates(p_values_of, sample, "greater", seed=seed, draws=draws)
     if spec.test == "trend":
         found.append(replace(trends.trend(trends.from_first_use(sample.series)), quantity="growth_from_first_use",
                              role="rival", method="a first use with no growth after it"))  # fmt: skip

@@ -45,7 +45,7 @@ class Column(BaseModel, frozen=True, extra="forbid"):
     """What a column's cells may hold: one that is not blank matches `pattern`; `dtype` is what they become.
 
     With a `separator` a cell is a list, and each part matches and stands there once. `words`: offered for a wrong cell;
-    `among`: a vocabulary whose words are not.
+    `among`: a vocabulary whose words are not. `added`: a column that a table may lack without a warning.
     """
 
     pattern: str
@@ -56,6 +56,7 @@ class Column(BaseModel, frozen=True, extra="forbid"):
     separator: str = ""
     dtype: str = "str"
     blank: bool = False
+    added: bool = False
 
     def good(self, cells: pd.Series) -> pd.Series:
         """Which cells may stand: decided once for each distinct cell."""
@@ -191,7 +192,8 @@ def _of_header(table: Table, names: list[str], file: str, line: int) -> Iterator
     for name in [name for name in table.columns if name not in names]:
         near = difflib.get_close_matches(name, strange, n=1, cutoff=0.75)
         do = f"rename {quoted(strange.pop(near[0]))}" if near else "add it"
-        yield Problem(file, line, name, "no such column", allowed, do, table.columns[name].blank and not near)
+        if near or not table.columns[name].added:
+            yield Problem(file, line, name, "no such column", allowed, do, table.columns[name].blank and not near)
     for name in strange.values():
         got, do = f"an unknown column {quoted(name)}", "rename it, or leave it: it is kept and not used"
         yield Problem(file, line, name[:80], got, allowed, do, True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import wraps
+from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,10 +18,13 @@ import seaborn as sns
 import yaml
 
 from analysis_lib.claims import ALL
+from analysis_lib.curve import REGISTERED
+from analysis_lib.errors import plain
 from analysis_lib.events import WEAPONS
 from analysis_lib.finding import Finding, number
 from analysis_lib.gaps import longest_gap_p
 from analysis_lib.paths import TEMPLATES
+from analysis_lib.rates import rate_ratio
 from analysis_lib.series import chosen_windows, select
 from analysis_lib.specs import design_of
 from analysis_lib.study import Study
@@ -28,6 +32,8 @@ from analysis_lib.windows import Window
 
 STYLE = yaml.safe_load((TEMPLATES / "pictures.yml").read_text("utf-8"))
 LOOKS = STYLE["looks"]
+RATIOS = {0.01: "≤ 0.01", 0.1: "0.1", 0.5: "0.5", 1: "1", 2: "2", 10: "10", 100: "≥ 100"}  # the marks of their axis
+CUT = {True: (0.01, 100.0), False: (-3.0, 3.0)}  # where estimates are cut: ratios, others
 
 
 class NothingToDraw(Exception):
@@ -56,8 +62,10 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
                 draw(axes, study)
             except NothingToDraw as why:
                 figure.set_figheight(1.2)
-                axes.axis("off")
-                axes.text(0, 0.5, f"Nothing to draw: {str(why) or study.now.inferential.reason}", wrap=True)
+                for panel in figure.axes:
+                    panel.axis("off")
+                words = f"Nothing to draw: {str(why) or study.now.inferential.reason}"
+                figure.axes[0].text(0, 0.5, words, wrap=True, parse_math=False)
             handles, labels = figure.axes[0].get_legend_handles_labels()
             if labels:
                 entries = dict(zip(labels, handles, strict=True))
@@ -72,7 +80,8 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
 
 def lines(axes: plt.Axes, labels: list[str]) -> None:
     """A line of the picture for each label, from the top down; the picture grows with them."""
-    axes.set_yticks(range(len(labels)), [label.replace("_", " ") for label in labels], fontsize="small")
+    words = [plain(label.replace("_", " ")) for label in labels]
+    axes.set_yticks(range(len(labels)), words, fontsize="small", parse_math=False)  # a $ is a $
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.figure.set_figheight(1.6 + 0.3 * len(labels))
 
@@ -90,7 +99,15 @@ def add_up(axes: plt.Axes, days: np.ndarray, dates: Any, look: str) -> None:
 
 def note(axes: plt.Axes, words: str, x: Any, y: float) -> None:
     """Words to the left of a point and below it."""
-    axes.annotate(words, (x, y), (-8, -3), textcoords="offset points", ha="right", va="top", fontsize="x-small")
+    where = {"textcoords": "offset points", "ha": "right", "va": "top", "fontsize": "x-small", "parse_math": False}
+    axes.annotate(plain(words), (x, y), (-8, -3), **where)
+
+
+def held_against(line: Callable, study: Study) -> None:
+    """A line, by an axes' `axvline` or `axhline`, at each value that an estimate is held against."""
+    against = {"tested against": study.primary.null_value, "smallest effect of interest": study.claim.rule.sesoi}
+    for look, value in against.items():
+        line(value, label=f"{look}: {number(value)}", **LOOKS[look])
 
 
 def intervals(axes: plt.Axes, study: Study, rows: list[tuple[str, Finding, str]]) -> None:
@@ -99,18 +116,16 @@ def intervals(axes: plt.Axes, study: Study, rows: list[tuple[str, Finding, str]]
     Ratios are cut at 0.01 and 100, on a logarithmic scale, others at -3 and 3. Without an interval there is no line.
     """
     ratio, ends = study.primary.null_value == 1.0, np.array([[f.low, f.estimate, f.high] for _, f, _ in rows], float)
-    ends = np.clip(ends, *(0.01, 100.0) if ratio else (-3.0, 3.0))
+    ends = np.clip(ends, *CUT[ratio])
     lines(axes, [label for label, _, _ in rows])
     for y, ((low, middle, high), (_, found, look)) in enumerate(zip(ends, rows, strict=True)):
         axes.plot([low, high], [y, y], color=LOOKS[look]["color"])
         axes.plot(middle, y, label=look, **LOOKS[look])
         axes.get_yticklabels()[y].set_fontweight("bold" if found is study.primary else "normal")
-    against = {"tested against": study.primary.null_value, "smallest effect of interest": study.claim.rule.sesoi}
-    for look, value in against.items():
-        axes.axvline(value, label=f"{look}: {number(value)}", **LOOKS[look])
+    held_against(axes.axvline, study)
     if ratio:
         axes.set(xscale="log", xlim=(0.009, 110))
-        axes.set_xticks([0.01, 0.1, 0.5, 1, 2, 10, 100], ["≤ 0.01", "0.1", "0.5", "1", "2", "10", "≥ 100"])
+        axes.set_xticks([*RATIOS], RATIOS.values())
     axes.set_xlabel(study.primary.quantity.replace("_", " "))
 
 
@@ -169,6 +184,59 @@ def specification_strip(axes: plt.Axes, study: Study) -> None:
     rows += [(f"{o.choice}: {o.label}", o.finding, o.verdict.verdict) for o in study.variations]
     drawn = need([row for row in rows if row[1].estimate is not None])
     intervals(axes, study, sorted(drawn, key=lambda row: row[1].estimate))
+
+
+@picture(rows=2)
+def specification_curve(axes: np.ndarray, study: Study) -> None:
+    """Every specification of the curve in order of its estimate; below, the options that it takes, a row each.
+
+    Below, neighbours share a column where they are many, darker where more of them take the option; in brackets the
+    median estimate with it. Days by which an edge moves to one side share a row. Estimates are cut as in `intervals`.
+    """
+    (top, below), curve = axes, need(study.curve)
+    table, ratio = curve.table.dropna(subset="estimate"), study.primary.null_value == 1.0
+    size, registered = need(len(table), "no specification has an estimate"), table[[*curve.choices]] == REGISTERED
+    cut = table[["low", "estimate", "high"]].clip(*CUT[ratio])
+    top.vlines(table.index, cut["low"], cut["high"], color="0.8", lw=min(2.0, 400 / size))
+    for verdict, n in table["verdict"].value_counts().items():  # the rare ones last, on top
+        small = {"ms": 5 if size < 200 else 2.5, "mew": 0, "label": f"{verdict}: {n}"}
+        top.plot(cut["estimate"].where(table["verdict"] == verdict), **LOOKS[verdict] | small)
+    held_against(top.axhline, study)
+    edges, rows = table.replace(r"^([+-])\d days$", r"\g<1>1 to 3 days", regex=True), {}
+    for choice in curve.choices:
+        for option, group in sorted(edges.groupby(choice), key=lambda pair: pair[0] != REGISTERED):
+            rows[f"{choice}: {option} ({number(group['estimate'].median())})"] = table.index.isin(group.index)
+    starts = np.unique(np.linspace(0, size, 200, endpoint=False, dtype=int))
+    share = np.add.reduceat(np.array([*rows.values()], dtype=float), starts, axis=1)
+    share /= share.max(axis=1, keepdims=True)
+    below.pcolormesh(np.array([*starts, size]) - 0.5, range(len(rows) + 1), share, cmap="Greys")
+    below.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize="xx-small")
+    below.set(ylim=(len(rows), 0), xlabel=f"specifications in order of their estimate, {size} of {len(curve.table)}")
+    for panel, place in product(axes, table.index[registered.all(axis=1)]):
+        panel.axvline(place, label=REGISTERED, **LOOKS["observed"])
+    if ratio:
+        top.set(yscale="log", ylim=(0.009, 110))
+        top.set_yticks([*RATIOS], RATIOS.values(), fontsize="x-small")
+    top.set_ylabel(study.primary.quantity.replace("_", " "))
+    top.get_gridspec().set_height_ratios([2.4, 0.14 * len(rows)])
+    top.figure.set_figheight(3.2 + 0.14 * len(rows))
+
+
+@picture()
+def tipping_curve(axes: plt.Axes, study: Study) -> None:
+    """p of the primary over how completely the window is seen beside the baseline, with the point where it is alpha."""
+    found, sample = {f.quantity: f for f in study.now.findings}.get("tipping_point"), study.now.sample
+    point = need(found, "completeness beside a baseline enters only claims on the rate in one window").estimate
+    seen = np.geomspace(min(0.1, need(point, found.reason) / 2), max(10, 2 * point), 301)
+    x1, t1, x0, t0 = sample.series.split(sample.window)
+    p = [rate_ratio(x1, t1 * times, x0, t0, found.alternative).p_value for times in seen]
+    axes.plot(seen, p, **LOOKS["law"])
+    axes.axhline(study.claim.rule.alpha, label=f"alpha: {number(study.claim.rule.alpha)}", **LOOKS["needed"])
+    axes.axvline(1, label="as completely as the baseline", **LOOKS["tested against"])
+    axes.axvline(point, label=f"tipping point: {number(point)}", **LOOKS["observed"])
+    axes.set(xscale="log", yscale="log", xlim=seen[[0, -1]], ylim=(1e-4, 1.2), ylabel="primary p")
+    axes.set_xlabel("completeness of the window relative to the baseline")
+    axes.xaxis.set_major_formatter("{x:g}")
 
 
 @picture()

@@ -51,9 +51,9 @@ def spacings(series: Series) -> tuple[np.ndarray, np.ndarray, bool]:
 
 
 def longest_gap(series: Series, window: Window, alternative: Alternative = "less") -> Finding:
-    """The longest gap that touches the window and is not over by its middle, beside the law of the frame's longest gap.
+    """The longest gap that touches the window and lies not mostly before it, beside the law of the frame's longest gap.
 
-    A gap that lies mostly before the window is no pause in it and is left out. H0: given their number, the events are
+    A gap whose middle is before the window is no pause in it and is left out. H0: given their number, the events are
     uniform on the frame; the p-value is for a gap at least this long *anywhere*, which pays for having looked for it.
     `alternative` is the claim's (less = fewer events = a longer gap). Misleads when events come in salvos: then long
     gaps are common without any pause.
@@ -102,7 +102,8 @@ def running_gap(series: Series, window: Window, alternative: Alternative = "less
     P(next gap >= g) = (s / (s + g))^k, exact with the rate unknown. The gap is right-censored: its length at the
     window's end is used, never its final length. `attainable_p` takes k gaps of one day each in this frame; `power` is
     at a full stop after the last event, for this open gap and Gamma(k) completed ones. Misleads because a text on a gap
-    is written while the gap is long: the p-value does not pay for that. Jarrett 1979, doi 10.1093/biomet/66.1.191.
+    is written while the gap is long: the p-value does not pay for that. It is the F law of a ratio of
+    exponential waiting times: Cox and Lewis 1966, The Statistical Analysis of Series of Events.
     """
     n = int(series.event_days.size)
     found = Finding("running_gap", "exact law of an open gap after completed ones", alternative=alternative, n=n)
@@ -153,7 +154,7 @@ def gap_model(series: Series, window: Window) -> list[Finding]:
     Gaps between *days* with an event, so that salvos give no zero gap. `weibull_shape` tests shape = 1 (likelihood
     ratio): below 1 events cluster and long gaps are common. `gap_exceedance` is P(a gap lasts at least as long as the
     open one) under the exponential model; `length_biased_gap` is the same for the gap that runs on a random day, whose
-    mean is twice the mean gap. Raftery and Akman 1986, doi 10.1093/biomet/73.1.85.
+    mean is twice the mean gap (Cox 1962, Renewal Theory). Misleads where the rate drifts: that too looks like clusters.
     """
     last, days = series.clock(window).max(initial=-1), np.unique(series.event_days)
     days = days[days <= last]

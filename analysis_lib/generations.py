@@ -9,6 +9,7 @@ import os
 import shutil
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from analysis_lib.paths import PUBLISHED, shown
 from analysis_lib.registry import Registry
 
 LATEST, STAGING = "latest", ".staging-"
-TOLERANCE = 1e-6  # relative: other versions of the libraries may differ in the last digits
+TOLERANCE = 1e-6  # of a number with a fraction, relative: other versions of the libraries differ in the last digits
 INPUTS = ("data_sha256", "registry_sha256", "as_of", "seed", "knobs")  # only runs on the same ones are compared
-PROSE = {"reason", "notes", "method", "text"}  # sentences around the numbers, compared through the numbers
+PROSE = {"reason", "notes", "method", "text", "rows"}  # what stands around the numbers, compared through them
 NAMES = ("id", "label", "field")  # what tells the entries of a list apart
 
 
@@ -46,7 +47,8 @@ def as_registered(claim: Claim) -> dict[str, Any]:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file; empty where there is none. Raises BadInput where it cannot be read."""
     try:
         return json.loads(path.read_bytes()) if path.is_file() else {}
     except (OSError, ValueError) as error:
@@ -54,19 +56,19 @@ def _json(path: Path) -> dict[str, Any]:
         raise BadInput(f"{shown(path)}: not readable as JSON ({type(error).__name__}); {again}") from None
 
 
-def manifest(out: Path) -> dict[str, Any]:
-    """The manifest of the newest generation; empty where there is none, or one that was damaged."""
+def manifest(out: Path, name: str = LATEST) -> dict[str, Any]:
+    """The manifest of a generation, the newest if not named; empty where there is none, or one that was damaged."""
     try:
-        told = _json(out / LATEST / "manifest.json")
+        told = read_json(out / name / "manifest.json")
         sealed = told.pop("sha256", None)
     except (BadInput, AttributeError, TypeError):
         return {}
     return told if sealed in (None, sha256(canonical(told))) else {}
 
 
-def whole(out: Path, files: Mapping[str, str]) -> bool:
-    """Are these files of the newest generation (path → sha256) all there, unchanged?"""
-    paths = {out / LATEST / path: digest for path, digest in files.items()}
+def whole(out: Path, files: Mapping[str, str], name: str = LATEST) -> bool:
+    """Are these files of a generation (path → sha256), the newest if not named, all there, unchanged?"""
+    paths = {out / name / path: digest for path, digest in files.items()}
     return all(path.is_file() and sha256(path.read_bytes()) == digest for path, digest in paths.items())
 
 
@@ -78,7 +80,7 @@ def last_good(out: Path) -> dict[str, dict[str, Any]]:
 def records(out: Path, published: Path = PUBLISHED) -> dict[str, dict[str, Any]]:
     """The newest record of every claim that was ever run: from `out`, else from the committed file."""
     latest = sorted((out / LATEST / "claims").glob("*.json"))
-    return _json(published).get("claims", {}) | {path.stem: _json(path) for path in latest}
+    return read_json(published).get("claims", {}) | {path.stem: read_json(path) for path in latest}
 
 
 def published_record(out: Path, now: Mapping, entry: str, published: Path = PUBLISHED) -> tuple[dict | None, str]:
@@ -88,7 +90,7 @@ def published_record(out: Path, now: Mapping, entry: str, published: Path = PUBL
     """
     name, why = now["claim"], ""
     latest = out / LATEST / "claims" / f"{name}.json"
-    for path, record in ((latest, _json(latest)), (published, _json(published).get("claims", {}).get(name))):
+    for path, record in ((latest, read_json(latest)), (published, read_json(published).get("claims", {}).get(name))):
         same_entry = path == latest and manifest(out).get("claims", {}).get(name, {}).get("entry_sha256") == entry
         keys = [key for key in INPUTS if not (same_entry and key == "registry_sha256")]
         other = [key for key in keys if record and record.get(key) != now.get(key)]
@@ -116,9 +118,9 @@ def differences(published: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[l
     found = []
     for path in old | new:
         was, is_now = old.get(path), new.get(path)
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (was, is_now))
-        if abs(was - is_now) > TOLERANCE * max(abs(was), abs(is_now)) if numbers else was != is_now:
-            found.append(Difference(path, was, is_now, TOLERANCE if numbers else None))
+        tolerance = TOLERANCE if isinstance(was, float) and isinstance(is_now, float) else None
+        if not isclose(was, is_now, rel_tol=tolerance) if tolerance else was != is_now:
+            found.append(Difference(path, was, is_now, tolerance))
     return found, len(old)
 
 
@@ -126,7 +128,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of a record with the path to it; the entries of a list go by name, else by number."""
     if isinstance(value, list):
         names = ([part[n] for n in NAMES if n in part] if isinstance(part, Mapping) else [] for part in value)
-        value = {(*name, number)[0]: part for number, (name, part) in enumerate(zip(names, value, strict=True))}
+        value = {str((*name, number)[0]): part for number, (name, part) in enumerate(zip(names, value, strict=True))}
     if not isinstance(value, Mapping):
         yield path, value
         return
@@ -191,6 +193,17 @@ def place(out: Path, name: str, files: Mapping[str, bytes], keep: int) -> Path:
     return target
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    staging = path.with_name(f"{STAGING}{path.name}")
+    try:
+        staging.write_bytes(content)
+        _sync(staging)
+        os.replace(staging, path)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
 def _sync(*paths: Path) -> None:
     """Wait until files and folders are on the disk."""
     for path in paths:
@@ -210,12 +223,10 @@ def publish(out: Path, registry: Registry, published: Path = PUBLISHED) -> tuple
             raise ReportFailed(f"{claim.id}: its page is built on other data or another rule; run claims report --all")
         # the entry is the one that was judged, so the numbers hold for the registry as it is now
         found[claim.id] = known[claim.id] | {"registry_sha256": registry.sha256}
+        found[claim.id].pop("rows", None)  # the committed file holds numbers
     if not found:
         raise ReportFailed(f"{shown(out)}: no reports with the registered parameters; run claims report --all")
     shared = {"data_sha256": told["data_sha256"], "registry_sha256": registry.sha256, "seed": SEED}
-    staging = published.with_name(f"{STAGING}{published.name}")
-    with writable(published):  # whole or not at all
-        staging.write_bytes(canonical(shared | {"claims": found}))
-        _sync(staging)
-        os.replace(staging, published)
+    with writable(published):
+        write_whole(published, canonical(shared | {"claims": found}))
     return published, len(found)

@@ -94,8 +94,7 @@ def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Find
         law = hypergeom((before + after).sum(axis=-1), (before + after)[..., 1], after.sum(axis=-1))
         return one_of(law.cdf(after[..., 1]), law.sf(after[..., 1] - 1), rule.direction)
 
-    where = (sample.rows, sample.frame, rule.direction)
-    return events_and_dates(lambda _: p_values, *where, seed=seed, draws=spec.draws)
+    return events_and_dates(lambda _: p_values, sample, rule.direction, seed=seed, draws=spec.draws)
 
 
 def _power(sample: Sample, spec: Spec, rule: Rule, effects: np.ndarray) -> np.ndarray | None:

@@ -13,6 +13,7 @@ TEMPLATES = REPORTS / "templates"
 PUBLISHED = REPORTS / "published.json"
 REGISTRY = DATA / "claims.yml"
 DEFINITIONS = DATA / "tables.yml"
+OWN = ROOT / "my-claims.yml"  # where a user's claims are written if no other registry is named
 REGION = DATA / "region.geojson"
 
 # how a run names another data folder or registry to its kernels, so that no path enters a notebook or a page

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property, partial
 from math import ceil, log
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from analysis_lib.design import Design, Null
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
 from analysis_lib.sensitivity import events_and_dates
-from analysis_lib.series import Series, chosen_windows, daily_counts, filters, select
+from analysis_lib.series import Series, chosen_windows, exposure, filters, select, series_of
 from analysis_lib.shares import one_of
 from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
@@ -35,7 +37,12 @@ class Sample:
     frame: Window
     reference: Series
     excluded: tuple[Window, ...]
-    completeness: Finding
+    contrast: Callable[[], Finding]
+
+    @cached_property
+    def completeness(self) -> Finding:
+        """How completely the window is seen beside the baseline: two lists matched, when it is first asked for."""
+        return self.contrast()
 
 
 def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample:
@@ -47,17 +54,19 @@ def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample
     known, window, frame = tables.as_of(as_of), spec.window.until(as_of), spec.frame.until(as_of)
     if window is None or frame is None:
         raise InputMissing(f"not yet observed: the window starts on {spec.window_start}, after {as_of}")
-    if select(tables.events, spec).empty:
+    rows = select(known.events, spec)
+    if rows.empty and select(tables.events, spec).empty:
         allowed = "allowed: filters that some row passes; widen them"
         raise BadInput(f"no row of events.csv matches {filters(spec)}; {allowed}")
     period = (spec.placebo_period.until(as_of) if spec.placebo_start else None) or frame
-    series, reference = (daily_counts(known, spec, span) for span in (frame, period))
+    dates = rows["date"].to_numpy().astype("datetime64[D]")
+    series, reference = (series_of(dates, exposure(known.coverage, spec, span), span) for span in (frame, period))
     _, t1, _, t0 = series.split(window)
     for name, days, span in (("window", t1, window), ("baseline", t0, frame)):
         if not days:
             raise BadInput(f"{name} {span}: no watched day; allowed: {covered(tables, spec)}; choose other dates")
-    rows, excluded = select(known.events, spec), (window, *windows_of(known, spec))
-    return Sample(rows, series, window, frame, reference, excluded, contrast(known, spec, window, frame))
+    excluded = (window, *windows_of(known, spec))
+    return Sample(rows, series, window, frame, reference, excluded, partial(contrast, known, spec, window, frame))
 
 
 def windows_of(tables: Tables, spec: Spec) -> list[Window]:
@@ -124,9 +133,11 @@ def _shown(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Finding]:
         *gaps.gap_model(sample.series, window),
         *regression.dispersion(sample.series),
         sample.completeness,
-        rates.ratio_posterior(*counts),
+        *(rates.ratio_posterior(*counts, shape) for shape in (rates.SHAPE, *rates.OTHER_SHAPES)),
         *(rates.bayes_factors(*counts) if side == "less" else []),
     ]  # fmt: skip
+    if spec.test == "rate_ratio" and side != "two-sided":
+        found.append(rates.tipping_point(*counts, rule.alpha, side))
     if spec.test != "rate_ratio":
         note = "the window begins after an event by choice"
         found.insert(0, replace(_rate_ratio(sample, spec, rule, seed), notes=(note,)))
@@ -159,7 +170,7 @@ def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Find
         p = gaps.running_gap_p(n - (at == 0).any(axis=1), newest, last - newest)
         return one_of(p, 1 - p, rule.direction)
 
-    return events_and_dates(lambda _: p_values, sample.rows, sample.frame, rule.direction, seed=seed, draws=spec.draws)
+    return events_and_dates(lambda _: p_values, sample, rule.direction, seed=seed, draws=spec.draws)
 
 
 def _null(sample: Sample, spec: Spec, rule: Rule, seed: int) -> Null | None:

@@ -1,15 +1,16 @@
 """Two event rates compared: exact test, interval, smallest attainable p, power; posterior and Bayes factors."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
-from scipy.special import bdtr, bdtrc, gammaincinv, gammaln, xlogy
+from scipy.special import bdtr, bdtrc, betainccinv, betaincinv, gammaincinv, gammaln, pdtr, xlogy
 
-from analysis_lib.finding import Alternative, Finding
+from analysis_lib.finding import Alternative, Finding, number
 from analysis_lib.shares import both_tails, one_of
 
 METHOD = "exact conditional test of two Poisson rates (Przyborowski and Wilenski 1940)"
-SHAPE = 0.5  # of the gamma priors on a rate (Jeffreys)
+SHAPE, OTHER_SHAPES = 0.5, (0.1, 1.0, 2.0)  # of the gamma priors on a rate: Jeffreys', then for its sensitivity
 RATIO_PRIORS = {  # in words, density, largest ratio
     "full_pause": ("no event can happen in the window", None, 0.0),
     "uniform_pause": ("ratio uniform on 0 to 1", lambda ratio: 1.0, 1.0),
@@ -38,10 +39,13 @@ def conditional_p(x1, n, share):
 
 
 def mid_p(x1: int, n: int, share: float) -> tuple[float, float]:
-    """One-sided mid-p values (less, greater): half the probability of the outcome itself is left out (Lancaster)."""
-    less, greater = map(float, conditional_p(x1, n, share))
-    point = less + greater - 1.0
-    return less - point / 2, greater - point / 2
+    """One-sided mid-p values (less, greater): half the probability of the outcome itself is left out (Lancaster).
+
+    >>> f"{mid_p(60, 100, 0.1)[1]:.3g}"  # each tail is a mean of two tails: a difference from 1 would lose it
+    '1.18e-34'
+    """
+    less, greater = np.nan_to_num(conditional_p(np.arange(x1 - 1, x1 + 2), n, share))  # scipy: nan for fewer than none
+    return float(less[:2].mean()), float(greater[1:].mean())
 
 
 def rate_ratio(x1: int, t1: float, x0: int, t0: float, alternative: Alternative = "less") -> Finding:
@@ -58,13 +62,10 @@ def rate_ratio(x1: int, t1: float, x0: int, t0: float, alternative: Alternative 
     >>> rate_ratio(1, 12, 2, 41).sentence()
     'rate ratio 1.71 (95 % interval 0.029 to 32.8), p = 0.869, n = 3'
     """
-    from scipy.stats import betaprime
-
     if t1 <= 0 or t0 <= 0:
         raise ValueError(f"exposure must be positive on both sides: got {t1} and {t0} days")
-    n, share, tails = x1 + x0, t1 / (t1 + t0), [0.025, 0.05]
-    low, limit_low = betaprime.ppf(tails, x1, x0 + 1, scale=t0 / t1).tolist() if x1 else (0.0, 0.0)
-    high, limit_high = betaprime.isf(tails, x1 + 1, x0, scale=t0 / t1).tolist() if x0 else (np.inf, np.inf)
+    n, share = x1 + x0, t1 / (t1 + t0)
+    (low, high), (limit_low, limit_high) = (ratio_limits(x1, t1, x0, t0, tail) for tail in (0.025, 0.05))
     return Finding(
         "rate_ratio", METHOD, estimate=(x1 / t1) / (x0 / t0) if x0 else np.inf if x1 else None, low=low, high=high,
         limit_low=limit_low, limit_high=limit_high, **both_tails(*conditional_p(x1, n, share), alternative), n=n,
@@ -74,10 +75,44 @@ def rate_ratio(x1: int, t1: float, x0: int, t0: float, alternative: Alternative 
     )  # fmt: skip
 
 
+def ratio_limits(x1: int, t1: float, x0: int, t0: float, tail: float) -> tuple[float, float]:
+    """The ratios at which the lower and the upper tail of the exact test are `tail`: Clopper and Pearson's limits.
+
+    >>> [round(limit, 3) for limit in ratio_limits(1, 12, 2, 41, 0.025)]
+    [0.029, 32.815]
+    """
+
+    def lowest(x: int, t: float, y: int, s: float) -> float:  # betainccinv is one minus the quantile of the share
+        return float(betaincinv(x, y + 1, tail) / betainccinv(y + 1, x, tail) * s / t) if x else 0.0
+
+    high = lowest(x0, t0, x1, t1)
+    return lowest(x1, t1, x0, t0), 1 / high if high else np.inf
+
+
 def with_power(finding: Finding, x0: int, t1: float, t0: float, claimed: float | None, alpha: float) -> Finding:
     """The finding with its power at the claimed ratio and the smallest ratio found with 80 % power."""
     power = None if claimed is None else rate_power(claimed * x0 / t0 * t1, x0, t1, t0, alpha, finding.alternative)
     return replace(finding, power=power, mde=detectable(x0, t1, t0, alpha, finding.alternative))
+
+
+def tipping_point(x1: int, t1: float, x0: int, t0: float, alpha: float, side: Literal["less", "greater"]) -> Finding:
+    """How completely the window is seen, relative to the baseline, where the primary p is just `alpha`.
+
+    The ratio of the counts is the true one times that completeness, so this is the one-sided limit of the ratio, by
+    inverting the exact test. H0: the true rates are equal. Misleads where completeness changed within the window or
+    the baseline. Rosenbaum 2002, doi 10.1007/978-1-4757-3692-2, asks the same of hidden bias.
+
+    >>> tipping_point(1, 6, 60, 39, 0.05, "less").notes
+    ('the effect is undone where the window is seen less than 0.53 times as completely as the baseline',)
+    """
+    found = Finding("tipping_point", "completeness of the window relative to the baseline at which primary p is alpha",
+                    alternative=side, n=x1 + x0, exposure=t1 + t0)  # fmt: skip
+    point = ratio_limits(x1, t1, x0, t0, alpha)[side == "less"]
+    if not 0 < point < np.inf:
+        return replace(found, reason="no completeness of the window would bring p down to alpha")
+    change = "undone" if (point < 1) == (side == "less") else "created"
+    times = f"{'less' if point < 1 else 'more'} than {number(point)} times as completely as the baseline"
+    return replace(found, estimate=point, notes=(f"the effect is {change} where the window is seen {times}",))
 
 
 def rate_power(
@@ -90,10 +125,17 @@ def rate_power(
     >>> f"{rate_power(0, 3 * 46 / 57, 11, 46):.0e}"  # three strikes in 57 days cannot show an 11-day pause
     '3e-07'
     """
-    (k1, w1), (k0, w0) = map(_poisson_grid, (mean1, mean0))
-    n = k1[:, None] + k0
-    p = one_of(*conditional_p(k1[:, None], n, t1 / (t1 + t0)), alternative)
-    return float(np.clip(w1 @ ((p <= alpha) & (n > 0)) @ w0, 0, 1))
+    if alternative == "two-sided":
+        return sum(rate_power(mean1, mean0, t1, t0, alpha / 2, side) for side in ("less", "greater"))
+    if alternative == "greater":  # many inside are few outside
+        mean1, mean0, t1, t0 = mean0, mean1, t0, t1
+    (k1, _), (k0, weight) = map(_poisson_grid, (mean1, mean0))
+    low, high = np.full(k0.shape, -1), np.full(k0.shape, k1[-1] + 1)
+    while (high - low > 1).any():  # the largest count inside that rejects, by bisection for each count outside
+        middle = (low + high) // 2
+        rejects = bdtr(middle, middle + k0, t1 / (t1 + t0)) <= alpha
+        low, high = np.where(rejects, middle, low), np.where(rejects, high, middle)
+    return float(np.clip(weight @ np.where(low < 0, 0.0, pdtr(np.maximum(low, 0), mean1)), 0, 1))
 
 
 def _poisson_grid(mean: float) -> tuple[np.ndarray, np.ndarray]:
@@ -130,22 +172,22 @@ def none_expected(expected: float) -> float:
 # ---- Gamma–Poisson: what a prior makes of the same counts ------------------------------------------------------------
 
 
-def ratio_posterior(x1: int, t1: float, x0: int, t0: float) -> Finding:
-    """Posterior of the rate ratio under independent Gamma(0.5, 0) priors on the two rates.
+def ratio_posterior(x1: int, t1: float, x0: int, t0: float, shape: float = SHAPE) -> Finding:
+    """Posterior of the rate ratio under independent Gamma(`shape`, 0) priors on the two rates.
 
     `estimate` is the median, `low`…`high` the 95 % equal-tailed interval; the note gives P(ratio < 1), 0.5 where the
-    data say nothing. Misleads with no event outside: the prior then decides.
+    data say nothing. A shape other than 0.5 stands in the name. Misleads with no event outside: the prior then decides.
 
     >>> ratio_posterior(1, 12, 2, 41).notes
     ('P(ratio < 1) = 0.294',)
     """
     from scipy.stats import betaprime
 
-    law = betaprime(x1 + SHAPE, x0 + SHAPE, scale=t0 / t1)
+    law = betaprime(x1 + shape, x0 + shape, scale=t0 / t1)
     low, middle, high = law.ppf([0.025, 0.5, 0.975]).tolist()
-    method = f"Gamma–Poisson posterior, independent Gamma({SHAPE:g}, 0) priors"
-    return Finding("posterior_ratio", method, estimate=middle, low=low, high=high, n=x1 + x0, exposure=t1 + t0,
-                   notes=(f"P(ratio < 1) = {law.cdf(1):.3g}",))  # fmt: skip
+    name = "posterior_ratio" if shape == SHAPE else f"posterior_ratio_shape_{shape:g}"
+    return Finding(name, f"Gamma–Poisson posterior, independent Gamma({shape:g}, 0) priors", estimate=middle, low=low,
+                   high=high, n=x1 + x0, exposure=t1 + t0, notes=(f"P(ratio < 1) = {law.cdf(1):.3g}",))  # fmt: skip
 
 
 def bayes_factor(x1: int, t1: float, x0: int, t0: float, prior: str, prior_days: float = 0.0) -> float:

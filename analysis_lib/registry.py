@@ -1,17 +1,27 @@
-"""The registry file: all claims of `claims.yml`, and a user's own beside them, validated when loaded."""
+"""The registry file: all claims of `claims.yml`, a user's own beside them, validated when loaded; a new claim."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
+from textwrap import indent
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 
 from analysis_lib.claims import Claim, Strict, parsed, problems
 from analysis_lib.errors import BadInput, unknown
 from analysis_lib.paths import REGISTRY, shown
+
+HEAD = "# Claims of your own, each with a rule that was written before its result was seen.\nclaims:\n"
 
 
 class Registry(Strict):
@@ -77,3 +87,47 @@ def _claims(raw: bytes, name: str) -> dict[str, Claim]:
     if errors:
         raise BadInput(*errors)
     return found
+
+
+# ---- a claim of one's own --------------------------------------------------------------------------------------------
+
+
+def new_claim(
+    name: str, source: str, file: Path, *, knobs: Mapping[str, Any], rule: Mapping[str, Any], question: str = ""
+) -> Claim:
+    """The claim `name`, added to the end of the registry `file`: the test of `source`, with other knobs and rule.
+
+    Facts stay behind, since they are what another text states; where a date is moved, so do variations of dates. The
+    file is replaced whole or not at all, and what it held stays as it was written. Raises BadInput for an id that is
+    taken or unsafe, a source without a test, and a value that a registry refuses; the line is that of the new entry.
+    """
+    file, folder = file.resolve(), os.open(file.resolve().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # of two that write at once the second waits
+        registry = load_claims(file if file.exists() else None)
+        old, changes = registry[source], to_jsonable_python(dict(knobs) | dict(rule))
+        if name in registry.by_id:
+            raise BadInput(f"claim '{name}' is there already; allowed: an id that no claim has; choose another")
+        if old.rule is None:
+            raise BadInput(f"claim '{source}' has no test (kind {old.kind}); allowed: one with a rule; choose another")
+        told = re.sub('["{}]', "", json.dumps(changes)) or "nothing changed"
+        question = question.strip() or f"{old.question.rstrip('?')}, with {told}?"
+        entry = old.model_dump(exclude_unset=True, exclude={"facts"}) | {"id": name, "origin": "ours", "kind": "test"}
+        entry |= {"question": question, "statement": question, "estimand": f"{old.estimand}; here with {told}"}
+        for part, given in {"spec": knobs, "rule": rule}.items():
+            entry[part] |= {key: changes[key] for key in given}
+        if any(map(dated := re.compile("_(start|end)$").search, knobs)):
+            entry["variations"] = [v for v in entry.get("variations", ()) if not any(map(dated, v["set"]))]
+        text, column, new = HEAD, 2, file.with_name(f".staging-{file.name}")
+        if file.exists():
+            text = file.read_text("utf-8").rstrip() + "\n\n"
+            column = parsed(text)[0].value[0][1].start_mark.column
+        text += indent(yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=110), " " * column)
+        claim = _claims(text.encode(), shown(file)).get(name)
+        if claim is None:
+            raise BadInput(f"{shown(file)}: nothing can be added at its end; allowed: a list of '- id: …' there")
+        new.write_text(text, "utf-8")
+        os.replace(new, file)
+        return claim
+    finally:
+        os.close(folder)

@@ -83,7 +83,7 @@ def fitted_means(y: Array, design: Array, theta: float) -> Array:
 
 
 def moment_theta(y: Array, design: Array) -> float:
-    """Theta from the squared residuals of a Poisson fit (Breslow 1984), infinite where they show no over-dispersion.
+    """Theta by moments, from the squared residuals of a Poisson fit; infinite where they show no over-dispersion.
 
     For designs with many columns, where maximum likelihood is slow or fails; errors should then be robust.
     """
@@ -107,7 +107,7 @@ def robust_fit(y: Array, design: Array, family, lags: int, groups: Array | None 
 
 
 def wald(found: Finding, coefficient: float, variance: float, alternative: Alternative) -> Finding:
-    """The finding with a coefficient as a ratio, its normal intervals and p-values."""
+    """The finding with a coefficient as a ratio, its normal intervals and p-values: misleads with few events."""
     error = np.sqrt(variance)
     limits = {cell: float(np.exp(coefficient + error * ndtri(at))) for cell, at in LIMITS.items()}
     tails = both_tails(ndtr(coefficient / error), ndtr(-coefficient / error), alternative)
@@ -157,15 +157,15 @@ def _beside(y: Array, inside: Array, design: Array, theta: float) -> tuple[float
 
 
 def _profile(y: Array, inside: Array, design: Array, theta: float, best: float, centre: float) -> tuple[float, float]:
-    """95 % profile-likelihood interval of the ratio: 0 or infinity where the likelihood does not fall within e±12."""
+    """95 % profile-likelihood interval of the ratio: 0 or infinity where the likelihood does not fall within e±25."""
     from scipy.optimize import brentq
 
     def excess(log_ratio: float) -> float:
         return 2 * (best - loglike(y, design, theta, offset=log_ratio * inside)[0]) - CHI2_95
 
     def end(side: int) -> float:
-        start = float(np.nan_to_num(centre, posinf=6, neginf=-6))
-        steps = (start + side * step for step in range(1, 14) if centre != side * np.inf)
+        start = float(np.nan_to_num(centre, posinf=12, neginf=-12))
+        steps = (start + side * step for step in range(1, 26) if centre != side * np.inf)
         beyond = next((at for at in steps if excess(at) >= 0), None)
         return float(np.exp(side * np.inf if beyond is None else brentq(excess, beyond - side, beyond, xtol=1e-6)))
 
@@ -193,7 +193,10 @@ def nb_window(
 
 
 def theta_grid(series: Series, window: Window, alternative: Alternative, thetas: tuple = THETAS) -> list[Finding]:
-    """The window's one-sided p at each fixed theta: how much over-dispersion the result survives."""
+    """The window's one-sided p at each fixed theta: how much over-dispersion the result survives.
+
+    H0: one rate. Misleads at a theta far from what the days show: no p of the grid is then a test of these data.
+    """
     found = []
     for theta in thetas:
         name = "infinity" if np.isinf(theta) else f"{theta:g}"
@@ -208,7 +211,7 @@ def nb_slope(series: Series, alternative: Alternative = "greater") -> Finding:
 
     H0: no slope. Misleads where the rate rises in a step or from a first use, as every straight line does.
     """
-    days = np.flatnonzero(series.observed) / 90
+    days = (np.flatnonzero(series.observed) - series.observed.argmax()) / 90  # the first watched day is 0
     method = "negative binomial regression on the date, likelihood ratio, rate ratio per 90 days"
     return nb_effect("nb_slope", method, series.counts[series.observed], days, np.ones((days.size, 1)), alternative,
                      interval=True)  # fmt: skip

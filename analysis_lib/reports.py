@@ -17,7 +17,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from analysis_lib import generations, paths
+from analysis_lib import changes, generations, paths
 from analysis_lib.claims import Claim
 from analysis_lib.errors import BadInput, CannotRun, ReportFailed, unknown
 from analysis_lib.events import TABLES
@@ -25,7 +25,7 @@ from analysis_lib.generations import LATEST, SEED, as_registered, canonical, ent
 from analysis_lib.paths import shown
 from analysis_lib.registry import Registry, load_claims
 from analysis_lib.runner import Words, run_tasks, workers
-from analysis_lib.sources.bundled import BESIDE, Tables, load_tables
+from analysis_lib.sources.bundled import Tables, load_tables
 
 STACK = ("analysis_lib.kernel", "analysis_lib.study", "analysis_lib.figures_families", "analysis_lib.site", "seaborn",
          "statsmodels.api", "statsmodels.discrete.conditional_models", "matplotlib.backends.backend_agg",
@@ -93,7 +93,7 @@ def plan_of(claim: Claim, notebook: Path, parameters: dict[str, Any], shared: Ma
 
 def shared_provenance(registry: Registry, data: Path) -> dict[str, Any]:
     """What every page depends on: hashes of data, registry, code, definitions and templates, versions of libraries."""
-    files = [data / name for name in (*(f"{table}.csv" for table in TABLES), *BESIDE)]
+    files = [data / f"{table}.csv" for table in TABLES]
     digests = {path.name: sha256(path.read_bytes()) for path in files if path.is_file()}
     return {
         "data_sha256": Tables(None, None, sha256=digests).data_sha256,  # without reading the tables
@@ -110,19 +110,21 @@ def shared_provenance(registry: Registry, data: Path) -> dict[str, Any]:
 
 @dataclass
 class Run:
-    """What a call of `publish_reports` did. `failed` has a line for each claim that failed."""
+    """What a call of `publish_reports` did. `failed` and `changed` have a line for each claim with that fate."""
 
     asked: tuple[str, ...]
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     generation: Path | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
     fresh: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """The run in two lines."""
         counts = {"run": self.seconds, "fresh": self.fresh, "failed": self.failed, "not yet run": self.absent}
+        counts |= {"with a changed verdict": self.changed}
         page = os.path.relpath(self.generation.parent / LATEST / "index.html") if self.generation else None
         words = ", ".join(f"{len(names)} {word}" for word, names in counts.items() if names)
         return f"{words}\n{page or 'nothing changed: no new generation'}"
@@ -158,7 +160,7 @@ def publish_reports(
         if ids is not None and (out / LATEST).exists() and not manifest(out):
             again = "its other pages cannot be carried over; make all again: claims report --all"
             raise BadInput(f"{shown(out / LATEST / 'manifest.json')}: missing or damaged: {again}")
-        entries, made = last_good(out), {}
+        entries, made, tables = last_good(out), {}, None
         stale = [plan for plan in plans if force or entries.get(plan.name, {}).get("hash") != plan.hash]
         if stale:
             progress(0, len(stale), "starting kernels")
@@ -174,7 +176,7 @@ def publish_reports(
         if ids is not None and run.absent:
             raise CannotRun(*(f"claim '{name}' is not yet run: no notebook; see `claims list`" for name in run.absent))
         if stale:
-            load_tables(data)  # bad tables are told as such, before any notebook runs
+            tables = load_tables(data)  # bad tables are told as such, before any notebook runs
             done = run_tasks(pool, stale, files_of, _words(data, notebooks), timeout)
             for count, (plan, files, seconds, failed) in enumerate(done, 1):
                 progress(count, len(stale), f"{plan.name} {'FAILED' if failed else f'done in {seconds:.1f} s'}")
@@ -184,7 +186,7 @@ def publish_reports(
                 run.seconds[plan.name], made = seconds, made | files
                 told = {"hash": plan.hash, "parameters": plan.parameters} | plan.provenance
                 entries[plan.name] = told | {"files": {path: sha256(content) for path, content in files.items()}}
-        _publish(out, registry, shared, run, entries, made, keep)
+        _publish(out, registry, shared, run, entries, made, keep, data, lambda: tables or load_tables(data))
     return run
 
 
@@ -223,7 +225,7 @@ def files_of(executed: Any, plan: Plan) -> dict[str, bytes]:
 
 def _publish(
     out: Path, registry: Registry, shared: Mapping[str, Any], run: Run, entries: Mapping[str, Any],
-    made: Mapping[str, bytes], keep: int,
+    made: Mapping[str, bytes], keep: int, data: Path, tables: Callable[[], Tables],
 ) -> None:  # fmt: skip
     """Board, manifest and pages as the next generation, where anything differs from the one before."""
     told, known = manifest(out), registry.by_id
@@ -236,19 +238,31 @@ def _publish(
     notes = {name: _notes(claim, entries.get(name), failures.get(name), shared) for name, claim in known.items()}
     content = sha256(canonical([shared, entries, notes]))
     same = content == told.get("content_sha256") and last_good(out).keys() == entries.keys()
-    if same and generations.whole(out, {"index.html": told["index_sha256"]}):
+    if same and generations.whole(out, told["run"].get("files", {"index.html": ""})):
         return
-    from analysis_lib.site import board
+    from analysis_lib.site import board, exports, news
 
     files = {path: made.get(path) or (out / LATEST / path).read_bytes()
              for entry in entries.values() for path in entry["files"]}  # fmt: skip
     found = {name: json.loads(files[f"claims/{name}.json"]) for name in entries}
-    files["index.html"] = board(registry, found, notes, shared)
     start, end = (f"{moment:%Y%m%dT%H%M%SZ}" for moment in (run.started, datetime.now(UTC)))
-    told = {"content_sha256": content} | shared | {"index_sha256": sha256(files["index.html"]), "claims": entries}
-    told |= {"run": {"started": start, "finished": end, "failures": failures}}
+    name, before = f"{start}-{content[:8]}", changes.view(out)
+    states = {entry["data_sha256"] for entry in (shared, *entries.values())}
+    rows = {state: there for state, there in before.files.get("rows.json", {}).items() if state in states}
+    if shared["data_sha256"] not in rows:
+        rows |= {(read := tables()).data_sha256: changes.row_digests(read)}
+    files["rows.json"] = canonical(rows)
+    files |= exports(found, files, shared, data)  # what comes after holds times
+    told = {"content_sha256": content} | shared | {"claims": entries, "run": {"failures": failures}}
+    now = changes.View(name, told, {f"claims/{n}.json": record for n, record in found.items()} | {"rows.json": rows})
+    changed = changes.between(before if before.told else None, now)
+    past = changes.history(before.told.get("run", {}).get("changes", {}), changed, start)
+    files |= news(registry, changed, past) | {"index.html": board(registry, found, notes, shared, past["last"])}
+    run.changed = [f"{entry['claim']}: {entry['what']}" for entry in past["feed"] if entry["generation"] == name]
+    digests = {path: sha256(content) for path, content in files.items() if not path.startswith("claims/")}
+    told["run"] |= {"started": start, "finished": end, "before": changed["old"], "files": digests, "changes": past}
     files["manifest.json"] = canonical(told | {"sha256": sha256(canonical(told))})
-    run.generation = generations.place(out, f"{start}-{content[:8]}", files, keep)
+    run.generation = generations.place(out, name, files, keep)
 
 
 def _notes(claim: Claim, entry: Mapping | None, failure: Mapping | None, shared: Mapping[str, Any]) -> list[str]:

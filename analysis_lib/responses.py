@@ -120,7 +120,7 @@ def _sensitivity(sample: Sample, spec: Spec, rule: Rule, seed: int) -> list[Find
 
     names = [f"the response of {day}" for day in starts]
     alone = leave_one_out(without, np.array(starts, dtype="datetime64[D]"), names, rule.direction)
-    _, shift = events_and_dates(lambda _: moved, sample.rows, sample.frame, rule.direction, seed=seed, draws=spec.draws)
+    _, shift = events_and_dates(lambda _: moved, sample, rule.direction, seed=seed, draws=spec.draws)
     return [alone, shift, answers.forecast(sample, spec, rule, seed)]
 
 
@@ -173,7 +173,11 @@ def waiting_time(sample: Linked, spec: Spec, rule: Rule, seed: int) -> Finding:
 
 
 def lag_scan(sample: Linked, spec: Spec, rule: Rule, seed: int) -> Finding:
-    """The strongest of the lags of 0 to 14 days, its p paid for by the largest of all lags at every shift."""
+    """The strongest of the lags of 0 to 14 days, its p paid for by the largest of all lags at every shift.
+
+    H0: the place of the strikes on the circle of days is arbitrary. The p is of the largest |z|, of either direction:
+    read it with the sign of the estimate. Misleads where attacks come in salvos: one day then decides.
+    """
     y, strikes = sample.clock(sample.driver)
     [(lag, z, p, _)] = scan({("attack", "strike"): (y, strikes)}, seed=seed, draws=99).values()
     return Finding("lag_scan", "strongest of the lags of 0 to 14 days, max-statistic over every shift", estimate=z,

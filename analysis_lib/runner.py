@@ -23,6 +23,7 @@ from analysis_lib.paths import ROOT, shown
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 INJECTED = "injected-parameters"  # tag of the cell that papermill puts in
 TEXTS = {"text", "text/plain", "text/html"}  # what of an output may name a folder
+WIDGET = "application/vnd.jupyter.widget-view+json"
 Words = Sequence[tuple[str, str]]  # folders of this machine, and the word for each that outputs may show
 
 LINUX = sys.platform == "linux"
@@ -181,6 +182,7 @@ def _clean(notebook: Any, parameters: Mapping[str, Any], words: Words) -> Any:
         if INJECTED in cell.metadata.get("tags", ()):
             cell.id = INJECTED
         for output in cell.get("outputs", ()):
+            output.get("data", {}).pop(WIDGET, None)  # it has a kernel's random ids, and a page has no kernel
             for part in (output, output.get("data", {})):
                 part.update({key: _without_paths(part[key], words) for key in TEXTS & part.keys()})
     return notebook

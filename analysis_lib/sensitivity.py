@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from analysis_lib.finding import Alternative, Finding
 from analysis_lib.windows import Window
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 REACH = {"day": 0, "pm1": 1, "week": 3, "month": 15}  # days either way
 ENUMERATE = 10_000  # at most this many combinations of dates are listed one by one
@@ -64,15 +61,15 @@ def date_shift(
 
 
 def events_and_dates(
-    p_values_of: Callable[[np.ndarray], PValues], rows: pd.DataFrame, frame: Window, alternative: Alternative, *,
-    seed: int, draws: int,
-) -> list[Finding]:  # fmt: skip
-    """Both for the rows of a frame; dates of rows just outside it may move in.
+    p_values_of: Callable[[np.ndarray], PValues], sample: Any, alternative: Alternative, *, seed: int, draws: int
+) -> list[Finding]:
+    """Both for a sample: its rows on watched days of the frame are left out in turn, dates just outside may move in.
 
     `p_values_of` takes the rows whose dates will come, bool (rows,), for a p that needs more of them than their dates.
     """
-    dates, ids, precision = (rows[name].to_numpy() for name in ("date", "event_id", "date_precision"))
-    dates = dates.astype("datetime64[D]")
-    inside, near = frame.mask(dates), Window(frame.shift(-15).start, frame.shift(15).end).mask(dates)
+    dates, ids, precision = (sample.rows[name].to_numpy() for name in ("date", "event_id", "date_precision"))
+    dates, frame = dates.astype("datetime64[D]"), sample.frame
+    inside = frame.mask(dates) & sample.series.positions(dates)[1]
+    near = Window(frame.shift(-15).start, frame.shift(15).end).mask(dates)
     alone = leave_one_out(p_values_of(inside), dates[inside], ids[inside], alternative)
     return [alone, date_shift(p_values_of(near), dates[near], precision[near], alternative, seed=seed, draws=draws)]

@@ -87,6 +87,8 @@ def select(events: pd.DataFrame, population: Population) -> pd.DataFrame:
         keep &= _lists_any(events["weapons"], ";", population.weapons)
     if population.bloc is not None:
         keep &= events["bloc"] == population.bloc
+    if population.without:
+        keep &= ~events["event_id"].isin(population.without)
     targets = events["theatre"].isin(population.theatres)
     if population.sites == "us_interests":
         targets &= (events["us_target"] == "yes") | (events["target_class"] == "logistics_convoy")
@@ -95,8 +97,8 @@ def select(events: pd.DataFrame, population: Population) -> pd.DataFrame:
     if population.sites == "launch_or_target":
         countries = [COUNTRY[t] for t in population.theatres if t in COUNTRY]
         targets |= _lists_any(events["launch_from"], "|", countries) & (events["bloc"] == "iran_aligned")
-    rows = events[keep & targets].sort_values(["date", "event_id"], kind="stable")
-    return rows.drop_duplicates(UNITS[population.unit])
+    rows = events.loc[keep & targets, ["date", "event_id", "location"]].sort_values(["date", "event_id"], kind="stable")
+    return events.loc[rows.drop_duplicates(UNITS[population.unit]).index]
 
 
 def _lists_any(column: pd.Series, separator: str, wanted: object) -> pd.Series:

@@ -92,7 +92,10 @@ def share_power(n: int, against: float, alternative: Alternative, alpha: float, 
 
 
 def wilson(x: int, n: int, quantity: str = "wilson", what: str = "attacks") -> Finding:
-    """A share with its 95 % interval of Wilson (1927, doi 10.1080/01621459.1927.10502953), no continuity correction."""
+    """A share with its 95 % interval of Wilson (1927, doi 10.1080/01621459.1927.10502953), no continuity correction.
+
+    Misleads where attacks share their outcome, as in a salvo: the interval is then too short.
+    """
     low, high = binomtest(x, n).proportion_ci(method="wilson")
     return Finding(quantity, f"share of {what}, Wilson interval", estimate=x / n, low=low, high=high, n=n)
 

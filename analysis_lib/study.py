@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from analysis_lib.claims import FAMILIES, SEED, Claim, Spec
+from analysis_lib.curve import Curve, specification_curve
 from analysis_lib.errors import BadInput, CannotRun, ClaimsError, InputMissing
 from analysis_lib.facts import FactCheck, check_facts
 from analysis_lib.finding import Finding, Verdict
 from analysis_lib.paths import data_dir, user_registry
 from analysis_lib.registry import Registry, load_claims
+from analysis_lib.series import select
 from analysis_lib.sources.bundled import Tables, load_tables
 from analysis_lib.specs import DESIGNS, core_findings, robustness_findings, shown_findings, take_sample
 from analysis_lib.verdicts import headline, judge, literal_verdict, needs_robustness
@@ -80,6 +82,25 @@ class Study:
         """The primary finding, as of now; None for a claim that is not tested."""
         return next((f for f in self.now.findings if f.role == "primary"), None)
 
+    @property
+    def counted(self) -> list[str]:
+        """Ids of the rows of events.csv that count, now: for the primary test, its null period or a fact; sorted."""
+        found = {row for fact in self.now.facts for row in fact.event_ids}
+        if self.now.sample is not None:
+            events, frame = self.tables.as_of(self.as_of).events, self.now.sample.frame
+            null = self.spec.placebo_period if self.spec.placebo_start else frame
+            days = events["date"].to_numpy()
+            seen, groups = events[frame.mask(days) | null.mask(days)], filter(None, (self.spec, self.spec.against))
+            # a day that is one unit counts by all its rows
+            found.update(*(select(seen, g.model_copy(update={"unit": "attack"}))["event_id"] for g in groups))
+        return sorted(found)
+
+    @cached_property
+    def curve(self) -> Curve | None:
+        """Every combination of the registered choices, as of now; None where the claim itself could not be tested."""
+        claim, known = self.claim.model_copy(update={"spec": self.spec}), {"seed": self.seed, "as_of": self.as_of}
+        return specification_curve(claim, self.tables, **known) if self.now.sample is not None else None
+
     def finding(self, quantity: str) -> Finding:
         """The finding with this name, as of now."""
         return next(f for f in self.now.findings if f.quantity == quantity)
@@ -98,6 +119,7 @@ class Study:
             "robustness": self.robustness,
             "findings": [f.row() for f in self.now.findings],
             "facts": [f.row() for f in self.now.facts],
+            "rows": self.counted,
             "variations": [o.row() for o in self.variations],
             "replications": [o.row() for o in self.replications],
         }
@@ -117,6 +139,8 @@ def evaluate(
     if not runnable(claim):
         why = f"the {claim.family} family has no notebook yet; see `claims list`"
         raise CannotRun(f"claim '{claim.id}' is not yet run: {why}")
+    if absent := sorted(set(spec.without if spec else ()) - set(tables.events["event_id"])):
+        raise BadInput(f"without: events.csv has no row '{absent[0]}'; allowed: values of its event_id; mend the id")
     tried = partial(_outcome, claim, spec, tables, as_of, seed)
     return Study(
         claim=claim, spec=spec, now=judgement(claim, spec, tables, as_of, seed, strict=bool(knobs)),

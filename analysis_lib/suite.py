@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import combinations
 from typing import Any
 
 from analysis_lib.claims import SEED, TEXTS, Claim, Fact
+from analysis_lib.errors import ClaimsError
 from analysis_lib.facts import check_facts, compare
 from analysis_lib.finding import VERDICTS
 from analysis_lib.registry import Registry
 from analysis_lib.sources.bundled import Tables
+from analysis_lib.specs import take_sample
 from analysis_lib.study import Study, judgement, runnable
 from analysis_lib.tables import Table, badge
 from analysis_lib.verdicts import literal_verdict
@@ -89,6 +92,36 @@ def scorecard(registry: Registry, records: Records) -> Table:
         now, then = (Counter(pair[i] for pair in said) for i in (0, 1))
         rows.append((name, len(claims), *(f"{now[word]} ({then[word]})" for word in words)))
     return Table(("text", "claims", *words), tuple(rows), "Headlines now, in brackets as of publication")
+
+
+def overtaken(registry: Registry, records: Records, tables: Tables) -> Table:
+    """Did the headline of the publication date hold, why, and what became public since that the claim counts?
+
+    Those that were overtaken come first. A headline changes also with days that nobody had watched yet.
+    """
+    rows = []
+    for claim in (claim for claim in registry.claims if claim.id in records):
+        now, then = headlines(record := records[claim.id])
+        part = "literal" if claim.kind == "fact" or now != record["inferential"]["verdict"] else "inferential"
+        why = (record["publication"][part]["reason"], record[part]["reason"])
+        known = set(tables.as_of(claim.published).events["event_id"])
+        new = [row for row in counted(claim, tables) if row not in known]
+        new += [fact.field for fact in claim.facts if fact.known_from and fact.known_from > claim.published]
+        held = "held" if now == then else "overtaken"
+        rows.append((held, claim.id, badge(then), badge(now), len(new), ", ".join(new[:5]), *why))
+    columns = "verdict, claim, at publication, now, new, the first of the new rows and values, why then, why now"
+    rows.sort(key=lambda row: row[0], reverse=True)
+    held = sum(row[0] == "held" for row in rows)
+    return Table(tuple(columns.split(", ")), tuple(rows), f"{held} of {len(rows)} headlines held", folded=False)
+
+
+def counted(claim: Claim, tables: Tables) -> list[str]:
+    """event_id of every row that decides a claim: those that its facts name, and those in the frame of its sample."""
+    ids = {row: None for check in check_facts(claim, tables) for row in check.event_ids}
+    with suppress(ClaimsError):  # without a sample no row counts
+        sample = claim.spec and take_sample(claim.spec, tables)
+        ids |= dict.fromkeys(sample.rows["event_id"][sample.frame.mask(sample.rows["date"])] if sample else ())
+    return list(ids)
 
 
 def by_text(study: Study) -> Table:

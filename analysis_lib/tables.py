@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -38,9 +39,9 @@ def cell_text(cell: Any) -> str:
     return "–" if cell is None else plain(cell)
 
 
-SETTINGS = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-TEMPLATED = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["html.j2"]), **SETTINGS)
-TEMPLATED.filters |= {f.__name__: f for f in (badge, cell_text, number, percent, plain)}
+SETTINGS = {"loader": FileSystemLoader(TEMPLATES), "undefined": StrictUndefined, "trim_blocks": True}
+TEMPLATED = Environment(autoescape=select_autoescape(["html.j2", "xml.j2"]), lstrip_blocks=True, **SETTINGS)
+TEMPLATED.filters |= {f.__name__: f for f in (badge, cell_text, number, percent, plain, quote)}
 
 
 def render(template: str, **values: Any) -> str:
@@ -142,7 +143,7 @@ def fact_table(study: Any) -> Table:
 
 
 def event_table(study: Any) -> Table:
-    """The events behind the number, with links to the pages they were read on."""
+    """The events behind the number, with links to their sources; those on days that nobody watched are not in it."""
     sample, rows, facts = study.now.sample, study.tables.events, study.now.facts
     if sample is None and study.claim.rule is not None:
         return _table("event, why none", [("–", study.now.inferential.reason)])
@@ -155,9 +156,14 @@ def event_table(study: Any) -> Table:
     window, groups = getattr(sample, "window", None), getattr(sample, "labels", None)
     group = "window" if groups is None else "outcome"
     groups = groups or [window and ("inside" if day.date() in window else "outside") for day in rows["date"]]
+    if series := getattr(sample, "series", None):
+        watched = series.positions(rows["date"].to_numpy().astype("datetime64[D]"))[1]
+        groups = [label if counts else "day not watched" for label, counts in zip(groups, watched, strict=True)]
     cells = ((_day(row.date), label, row.location, row.weapons.replace(";", ", "), row.intercepted, row.confidence,
               _day(row.first_reported), row.event_id, _links(row.sources.split(" | ")))
-             for row, label in zip(rows.itertuples(), groups, strict=True))  # fmt: skip
+             for row, label in zip(rows.itertuples(), groups, strict=True) if not row.rights)  # fmt: skip
+    if closed := int((rows["rights"] != "").sum()):
+        caption += f"; {closed} more are counted and not shown: their licence allows aggregates only"
     columns = f"date, {group}, place, weapons, intercepted, confidence, first reported, row, sources"
     return _table(columns, cells, caption)
 
@@ -198,6 +204,19 @@ def rival_table(study: Any) -> Table:
 def robustness_line(study: Any) -> Text:
     """How many other specifications give the same verdict, and which single choices flip it."""
     return _told("robustness", study)
+
+
+def curve_words(study: Any) -> Text:
+    """What the specification curve varies, what its shares are not, and its joint test."""
+    return _told("curve", study)
+
+
+def curve_shares(study: Any) -> Table:
+    """Share of the curve's specifications with each verdict, by what they ask."""
+    if study.curve is None:
+        return _table("estimand, why none", [("–", study.now.inferential.reason)])
+    shares = study.curve.shares
+    return Table(("estimand", *shares), tuple(shares.itertuples(name=None)), "Share with each verdict, by estimand")
 
 
 def change_of_mind(study: Any) -> Text:

@@ -61,8 +61,9 @@ def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
 
 def alone(claim: Claim, primary: Finding) -> Verdict:
     """The rule with the primary test standing in for its other conditions: where it fails, the full rule fails too."""
-    roles = ("primary", "randomisation", "robustness", "robustness", "leave_one_out", "date_shift")
-    return judge(claim, [replace(primary, role=role) for role in roles])
+    roles = ("primary", "randomisation", "leave_one_out", "date_shift", "robustness")
+    *findings, robust = (replace(primary, role=role) for role in roles)
+    return judge(claim, [*findings, robust, robust])
 
 
 def needs_robustness(rule: Rule, findings: Sequence[Finding]) -> bool:

@@ -37,8 +37,8 @@ from analysis_lib.specs import core_findings, robustness_findings, take_sample
 from analysis_lib.verdicts import judge, needs_robustness
 from analysis_lib.windows import Window
 
-SEED, RUNS, DRAWS = 20210510, 200, 999
-EVENTS = (0, 3, 10, 30, 100, 200)
+SEED, RUNS, DRAWS = 20210510, 60, 499
+EVENTS = (0, 10, 40, 200)
 IN_TIME = (
     "pause-2021", "pause-2021-all-weapons", "resumption-2021", "gap-2021", "drones-rise-2021", "escalation-progress",
     "drone-onset-april", "drones-replace-rockets", "one-theatre", "regional-chain-2021", "one-theatre-sign",
@@ -259,6 +259,8 @@ def main(runs: int, events: tuple[int, ...], out: Path, jobs: int | None) -> Non
             writer.writeheader()
         waiting = [pool.submit(cell, *what, runs) for what in wanted if what not in known]
         for future in track(as_completed(waiting), "calibration", total=len(waiting)):
+            if future.exception():  # what is done stands in the file, and the rest need not be waited for
+                pool.shutdown(cancel_futures=True)
             done.append(future.result())
             writer.writerow(done[-1])
             file.flush()

@@ -30,7 +30,7 @@ from analysis_lib.specs import take_sample
 
 HISTORIES = ("steady", "over-dispersed", "self-exciting", "bursty", "seasonal")
 METHODS = ("this suite", "statsmodels", "CausalPy")
-CLAIM, EVENTS, RUNS = "pause-2021", 30, 40
+CLAIM, EVENTS, RUNS = "pause-2021", 30, 12
 
 
 def by_causalpy(y: np.ndarray, step: np.ndarray) -> bool:

@@ -68,6 +68,7 @@ ROWS = {
         "source": PAGE,
         "notes": "",
     },
+    "ged": {"date": "2021-05-10", "theatre": "iraq", "bloc": "islamic_state", "count": "2", "source": PAGE},
     "coverage": {
         "theatre": "iraq",
         "target_group": "us_sites",

@@ -133,3 +133,11 @@ def test_with_no_event_outside_the_prior_would_decide():
 def test_many_events_neither_overflow_nor_take_the_sign():
     assert bayes_factor(90, 90, 43, 129, "exponential") > 1e3
     assert bayes_factor(30, 90, 129, 129, "uniform_pause") > 1e3
+
+
+def test_other_shapes_of_the_prior_have_names_of_their_own_and_the_closed_form():
+    for shape in (0.1, 1.0, 2.0):
+        found = ratio_posterior(1, 12, 2, 41, shape)
+        assert found.quantity == f"posterior_ratio_shape_{shape:g}"
+        share = betainc(1 + shape, 2 + shape, 12 / 53)  # the ratio is below 1 where the beta share is below 12 / 53
+        assert below_1(found) == pytest.approx(share, rel=5e-3)

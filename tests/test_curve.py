@@ -1,12 +1,15 @@
 """The specification curve: the fast path equals the test of each specification, and the joint test has its size."""
 
 from dataclasses import replace
+from datetime import date
+from time import process_time
 
 import numpy as np
 import pandas as pd
 import pytest
 import worlds
 
+from analysis_lib import evaluate
 from analysis_lib.curve import REGISTERED, choices, combinations, specification_curve
 from analysis_lib.finding import VERDICTS
 from analysis_lib.sources.bundled import load_tables
@@ -50,7 +53,7 @@ def test_a_row_is_what_its_specification_gives(name, curves, tables, registry):
 @pytest.mark.parametrize("name", RATES)
 def test_thousands_of_specifications_each_once_the_registered_among_them(name, curves, registry):
     curve = curves[name]
-    assert len(curve.table) >= 4000
+    assert len(curve.table) == 5000
     assert not curve.table.duplicated(list(curve.choices)).any()
     registered = curve.table[(curve.table[list(curve.choices)] == REGISTERED).all(axis=1)]
     assert len(registered) == 1
@@ -70,6 +73,13 @@ def test_the_same_seed_gives_the_same_curve_and_another_one_another_sample(table
     pd.testing.assert_frame_equal(again.table, curves["pause-2021"].table)
     other = specification_curve(registry["pause-2021"], tables, seed=4)
     assert not other.table.equals(curves["pause-2021"].table)
+
+
+def test_the_seed_is_told_where_specifications_were_drawn(tables, registry, curves):
+    assert {curve.seed for curve in curves.values()} == {3}
+    few = registry["drones-deniable"]  # half of its combinations contradict each other
+    assert specification_curve(few, tables, seed=3).seed is None
+    assert specification_curve(few, tables, seed=3, largest=10).seed == 3
 
 
 def test_all_combinations_where_they_are_few():
@@ -123,3 +133,71 @@ def test_alone_is_the_rule_with_nothing_but_the_primary(registry, tables):
     found = run_spec(claim.spec, tables, claim.rule)
     assert alone(claim, found).verdict == "supported"
     assert alone(claim, replace(found, p_value=0.2, limit_high=0.9)).verdict == "not distinguishable"
+
+
+# ---- all claims on two rates, the study's curve ----------------------------------------------------------------------
+
+
+def test_every_claim_on_two_rates_has_thousands_of_specifications_in_seconds(tables, registry):
+    """The aim is two seconds of one core for each; the bound leaves room for a machine that is busy."""
+    claims = [c for c in registry.claims if c.spec and c.rule and c.spec.test == "rate_ratio" and c.id not in RATES]
+    assert len(claims) + len(RATES) == 10
+    for claim in claims:
+        began = process_time()
+        curve = specification_curve(claim, tables, seed=3)
+        assert process_time() - began < 6, claim.id
+        assert len(curve.table) == 5000, claim.id
+
+
+def test_the_end_of_a_frame_moves_with_the_window_that_ends_there(registry):
+    """Else the last days of the window would become its baseline, or a later end would change nothing."""
+    for claim, together in ((registry["pause-2023"], True), (registry["pause-2021"], False)):
+        assert (claim.spec.window_end == claim.spec.frame_end) is together
+        moved = dict(choices(claim)["window end"])["-2 days"]
+        assert moved == {"move_window_end": -2} | ({"move_frame_end": -2} if together else {})
+
+
+def test_only_a_change_of_what_is_asked_is_another_estimand(tables, registry, curves):
+    estimands = set(curves["pause-truce-2023"].table["estimand"])
+    assert {REGISTERED, "drones", "Iraq alone", "drones; Iraq alone"} <= estimands
+    assert not any("days" in name or "confidence" in name for name in estimands)
+    other = specification_curve(registry["harassment-not-battle"], tables, seed=1, largest=20)
+    assert "any US casualty" in "; ".join(other.table["estimand"])
+    assert "unknown outcomes" not in "; ".join(other.table["estimand"])
+
+
+def test_the_shifted_histories_are_those_of_the_definition(tmp_path, registry):
+    """Every watched day moved on by the same number of days, one population, by hand with numpy.roll."""
+    claim, days = small(registry["pause-2021"]), worlds.poisson_days(worlds.YEAR, 0.6, seed=2)
+    claim = claim.model_copy(update={"variations": ()})
+    curve = specification_curve(claim, world(tmp_path, days), seed=1, largest=1)
+    counts = np.array([(days == day).sum() for day in worlds.FRAME.calendar()])
+    inside, medians = worlds.WAR.mask(worlds.FRAME.calendar()), []
+    for k in range(200):
+        moved = np.roll(counts, -(k * counts.size // 200))
+        x1, x0 = moved[inside].sum(), moved[~inside].sum()
+        medians.append((x1 + 0.5) / 12 * 41 / (x0 + 0.5))
+    np.testing.assert_allclose(curve.shifted[:, 0], medians)
+    assert curve.findings()[0].p_value == pytest.approx(np.mean(np.array(medians) <= medians[0] + 1e-9))
+
+
+def test_a_study_has_its_curve_when_asked_and_its_record_has_none(tables, registry):
+    few = {"variations": (), "replications": (), "rivals": ()}
+    study = evaluate(
+        registry["pause-2021"].model_copy(update=few), tables, registry, seed=8, knobs={"weapons": ["rocket"]}
+    )
+    assert "curve" not in vars(study)
+    assert "curve" not in study.record()
+    assert study.curve is study.curve
+    assert study.curve.seed is None  # all combinations of moved edges
+    here = study.curve.table[(study.curve.table[list(study.curve.choices)] == REGISTERED).all(axis=1)]
+    assert here["p_value"].item() == pytest.approx(study.primary.p_value)  # the knob holds in every specification
+    assert evaluate(registry["mercer-street"], tables, registry).curve is None
+
+
+def test_a_curve_as_of_a_date_knows_no_later_row(tables, registry):
+    claim, day = registry["pause-truce-2023"], date(2023, 11, 28)
+    then = specification_curve(claim, tables, seed=1, as_of=day, largest=50)
+    again = specification_curve(claim, tables.as_of(day), seed=1, largest=50)
+    pd.testing.assert_frame_equal(then.table, again.table)
+    assert not then.table.equals(specification_curve(claim, tables, seed=1, largest=50).table)

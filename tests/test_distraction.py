@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,11 +10,10 @@ from conftest import SHARED, needs_shared
 from typer.testing import CliRunner
 from worlds import coverage_row, event_rows, steady_days, write
 
-from analysis_lib import Window, distraction, evaluate, load_tables
+from analysis_lib import Window, evaluate, load_tables
 from analysis_lib.cli import app
 from analysis_lib.distraction import DESIGNS, FEWEST
 from analysis_lib.errors import BadInput
-from analysis_lib.sources.ucdp import COLUMNS, load_ged
 
 SPAN = Window(date(2019, 12, 1), date(2022, 1, 31))
 DAYS = SPAN.calendar()
@@ -38,9 +36,13 @@ def world(folder, *, after=1.0, before=1.0, seed=1, share=0.15, start=0):
     write(folder, event_rows(shifted[attacks]), coverage=[coverage_row(Window(*shifted[[0, -1]].astype(object)))])
     with (folder / "ged.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for number, day in enumerate(np.repeat(shifted, counts)):
-            writer.writerow([number, "Government of Iraq", "IS", "Iraq", 1, day])
+        writer.writerow(["date", "theatre", "bloc", "count", "source"])
+        ends = [
+            (shifted[0], "other", 1),
+            (shifted[-1], "other", 1),
+        ]  # the span is that of the country, whatever the side
+        for day, bloc, count in [*ends, *zip(shifted, ["islamic_state"] * DAYS.size, counts, strict=True)]:
+            writer.writerow([day, "iraq", bloc, count, "https://example.org/ged"])
     return load_tables(folder)
 
 
@@ -140,14 +142,18 @@ def test_leaving_out_a_day_is_the_shift_test_without_it(claim, doubled):
     assert (left_out.p_value, left_out.n) == (pytest.approx(max(slow)), len(slow))
 
 
-def test_the_table_is_read_once_until_it_changes(claim, tmp_path, monkeypatch):
-    tables, reads = world(tmp_path, after=2.0), []
-    monkeypatch.setattr(distraction, "load_ged", lambda *given: reads.append(given) or load_ged(*given))
-    first, again = DESIGN.sample(claim.spec, tables), DESIGN.sample(claim.spec, tables)
-    assert (len(reads), first.ged is again.ged) == (1, True)
-    with (tmp_path / "ged.csv").open("a", encoding="utf-8") as file:
-        file.write("new,IS,Civilians,Iraq,1,2021-03-03\n")
-    assert DESIGN.sample(claim.spec, load_tables(tmp_path)).ged.rows == first.ged.rows + 1
+def test_events_count_on_their_days_in_their_country_and_of_their_side(claim, tmp_path):
+    base = world(tmp_path)
+    first = DESIGN.sample(claim.spec, base)
+    day = str(first.series.days[100])
+    for theatre, bloc, count in (("iraq", "islamic_state", 7), ("syria", "islamic_state", 5), ("iraq", "other", 3)):
+        with (tmp_path / "ged.csv").open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.reader(file) if (row[0], *row[1:3]) != (day, theatre, bloc)]
+        with (tmp_path / "ged.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([*rows, [day, theatre, bloc, count, "https://example.org/ged"]])
+    counts = DESIGN.sample(claim.spec, load_tables(tmp_path)).series.counts
+    assert counts[100] == 7
+    assert np.array_equal(np.delete(counts, 100), np.delete(first.series.counts, 100))
 
 
 # ---- what is missing -------------------------------------------------------------------------------------------------
@@ -158,7 +164,7 @@ def test_the_bundled_data_miss_the_input_and_name_the_download_and_the_command(c
     for at in (study.now, study.publication):
         assert at.inferential.verdict == at.headline == "not testable"
         assert at.inferential.reason.startswith("input missing: no Islamic State events are in the data folder")
-    for words in ("https://ucdp.uu.se/downloads/", "`cp GEDEvent.csv DIR/ged.csv`", "--data DIR`"):
+    for words in ("https://ucdp.uu.se/downloads/", "`claims data add ucdp GEDEvent.csv --into DIR`", "--data DIR`"):
         assert words in study.now.inferential.reason
 
 
@@ -192,17 +198,19 @@ def test_what_is_later_than_the_date_is_unknown(claim, doubled):
 
 
 @needs_shared
-def test_the_real_extract_runs_where_it_is_copied(tmp_path):
-    """UCDP's Iraq of 2018 beside made-up militia attacks of that year, by the command that the message gives."""
-    year = Window(date(2018, 1, 1), date(2018, 12, 31))
-    write(tmp_path, event_rows(steady_days(year, every=11)), coverage=[coverage_row(year)])
-    shutil.copy(SHARED / "data" / "ucdp_ged" / "ged_iraq_2018.csv", tmp_path / "ged.csv")
+def test_the_real_extract_runs_where_it_is_added(tmp_path):
+    """UCDP's Iraq of 2018 beside made-up militia attacks of that year, by the commands that the message gives."""
+    year, run = Window(date(2018, 1, 1), date(2018, 12, 31)), CliRunner().invoke
+    base = write(tmp_path / "base", event_rows(steady_days(year, every=11)), coverage=[coverage_row(year)])
+    file, folder = SHARED / "data" / "ucdp_ged" / "ged_iraq_2018.csv", tmp_path / "with-ged"
+    done = run(app, ["data", "add", "ucdp", str(file), "--into", str(folder), "--data", str(base)])
+    assert done.exit_code == 0, done.output
+    assert "254 rows read" in done.output
     frame = ["--set", "frame_start=2018-01-10", "--set", "frame_end=2018-12-20"]
-    done = CliRunner().invoke(app, ["reproduce", "isis-distraction", "--data", str(tmp_path), "--json", *frame])
+    done = run(app, ["reproduce", "isis-distraction", "--data", str(folder), "--json", *frame])
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
     primary = next(f for f in record["findings"] if f["role"] == "primary")
-    assert primary["n"] > 100
-    aside = "78 set aside: another side; 19 set aside: the day is not known"
-    assert primary["notes"][1] == f"ged.csv: 254 rows, 157 used; {aside}"
+    assert (primary["n"], primary["exposure"]) == (154, 345)
+    assert primary["estimate"] == pytest.approx(1.187, abs=5e-4)  # as from the rows themselves, without the reduction
     assert record["headline"] in ("contradicted", "not distinguishable")

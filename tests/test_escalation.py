@@ -12,6 +12,7 @@ from worlds import YEAR, coverage_row, event_row, event_rows, steady_days, write
 from analysis_lib import Finding, Series, Verdict, Window, evaluate, judge, load_tables, run_spec
 from analysis_lib.design import Null
 from analysis_lib.errors import BadInput, InputMissing
+from analysis_lib.escalation import DESIGNS, Sample
 from analysis_lib.gaps import scan
 from analysis_lib.regression import THETAS, loglike, nb_slope
 from analysis_lib.series import series_of
@@ -23,6 +24,7 @@ TESTED = ("drones-rise-2021", "drone-onset-april", "drones-replace-rockets", "vo
           "escalation-progress")  # fmt: skip
 DESIGNED = [name for name in TESTED if name not in ("vow-to-escalate", "surge-2023")]
 LATE = Window(date(2021, 4, 14), date(2021, 12, 31))
+SPRING = Window(date(2021, 1, 1), date(2021, 8, 31))
 SECOND_HALF = Window(date(2021, 7, 2), date(2021, 12, 31))
 
 
@@ -197,6 +199,39 @@ def test_gaps_that_shrink_are_found_and_gaps_that_do_not_are_not(tmp_path, regis
     assert same.inferential.verdict == "contradicted"
 
 
+def test_no_break_in_the_window_is_no_significant_fall(tmp_path, registry):
+    """The window is seldom the best place for a rise: a p near 1 says nothing of a fall, which is time backwards."""
+    steady = named(judged(tmp_path / "steady", registry, "drone-onset-april", event_rows(steady_days(SPRING, every=6)),
+                          frame_start=SPRING.start, frame_end=SPRING.end), "change_point")  # fmt: skip
+    assert steady.p_value > 0.9
+    assert steady.p_two_sided > 0.5
+    fall = event_rows(steady_days(Window(SPRING.start, date(2021, 4, 14)), every=6))
+    found = judged(tmp_path / "fall", registry, "drone-onset-april", fall, frame_start=SPRING.start,
+                   frame_end=SPRING.end)  # fmt: skip
+    assert named(found, "change_point").p_two_sided <= 0.01
+    assert found.inferential.verdict == "contradicted"
+
+
+def test_the_two_sided_p_of_a_break_keeps_its_size(registry):
+    claim, days, rng = registry["drone-onset-april"], YEAR.calendar(), np.random.default_rng(4)
+    spec, small = claim.with_knobs({"draws": 199}), []
+    for _ in range(200):
+        at = np.sort(rng.integers(0, days.size, 15))
+        sample = Sample(None, None, None, YEAR, None, days, at, np.ones(15), np.arange(100, 110))
+        small.append(DESIGNS["change_point"].primary(sample, spec, claim.rule, 1).p_two_sided <= 0.05)
+    assert np.mean(small) <= 0.08
+
+
+def test_ties_with_the_earliest_days_count_in_the_two_sided_p(registry, tables):
+    """Of 35 choices of three days among seven the earliest and the latest are as far from the middle as can be."""
+    claim, counts = registry["drones-rise-2021"], np.bincount([1, 2, 3], minlength=9)
+    series = Series(YEAR.calendar()[:9], counts, np.ones(9, dtype=bool))
+    sample = replace(take_sample(claim.spec, tables), tested=series, days=series.event_days)
+    found = DESIGNS["trend"].randomisation(sample, claim.spec, claim.rule, 1)
+    assert found.estimate < 0
+    assert found.p_two_sided == pytest.approx(2 / 35, abs=0.01)
+
+
 LONG = [coverage_row(Window(date(2020, 1, 1), date(2021, 12, 31)))]
 
 
@@ -351,6 +386,14 @@ def test_the_slope_is_a_likelihood_ratio_of_a_regression_on_the_date():
     assert found.low < found.estimate < found.high
     back = nb_slope(replace(series, counts=series.counts[::-1]))
     assert back.estimate == pytest.approx(1 / found.estimate, rel=0.2)
+
+
+def test_the_slope_starts_with_the_first_watched_day():
+    counts = np.bincount(np.arange(30, 120, 4), minlength=120)
+    late = Series(YEAR.calendar()[:120], counts, np.arange(120) >= 30)
+    alone = Series(late.days[30:], counts[30:], late.observed[30:])
+    assert nb_slope(late) == nb_slope(alone)
+    assert nb_slope(late).p_value is not None
 
 
 def test_a_value_beside_its_null_is_add_one_where_drawn_and_exact_where_all_are_there():

@@ -109,6 +109,7 @@ def _other(name):
         "events": {"event_id": "IQ-20210415-01"},
         "windows": {"window_id": "second"},
         "daily_counts": {"date": "2021-05-11"},
+        "ged": {"date": "2021-05-11"},
         "coverage": {"start": "2022-01-01", "end": "2022-12-31"},
         "second_coding": {"incident_id": "R002"},
     }.get(name, {})
@@ -116,10 +117,11 @@ def _other(name):
 
 MAY_BE_BLANK = {
     "events": "first_reported launch_from munitions claimed_by target killed wounded us_killed us_wounded "
-    "possible_duplicate_of notes",
+    "possible_duplicate_of notes rights",
     "windows": "end notes",
     "counts": "period_start period_end count_qualifier notes",
     "daily_counts": "count count_qualifier notes",
+    "ged": "",
     "coverage": "note",
     "second_coding": "target attributed_to claimed_by outcome note",
 }

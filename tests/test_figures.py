@@ -138,3 +138,34 @@ def test_without_a_sample_the_picture_says_why(tables, registry, name):
     axes = axes_of(FIGURES[name](early))
     assert "Nothing to draw: not yet observed" in words(axes)
     assert not axes.lines
+
+
+def test_the_curve_has_a_row_for_each_option_and_counts_every_estimate(study):
+    curve = study("pause-truce-2023").curve
+    top, below = figures.specification_curve(study("pause-truce-2023")).axes
+    labels = [t.get_text() for t in below.get_yticklabels()]
+    table = curve.table.dropna(subset="estimate")
+    assert f"theatres: Iraq alone ({number(table['estimate'][table['theatres'] == 'Iraq alone'].median())})" in labels
+    moved = table["window end"].str.startswith("-")
+    assert f"window end: -1 to 3 days ({number(table['estimate'][moved].median())})" in labels
+    assert len(labels) == sum(table[c].nunique() - 4 * table[c].str.contains("days$").any() for c in curve.choices)
+    told = [t.get_text() for t in top.get_legend().get_texts()]
+    for verdict, n in table["verdict"].value_counts().items():
+        assert f"{verdict}: {n}" in told
+    assert top.get_yscale() == "log"
+    assert f"{len(table)} of {len(curve.table)}" in below.get_xlabel()
+
+
+def test_a_claim_without_a_curve_says_why(study):
+    top, _ = figures.specification_curve(study("mercer-street")).axes
+    assert "Nothing to draw: a dated statement" in words(top)
+
+
+def test_the_tipping_curve_runs_through_the_primary_p_and_alpha(study):
+    now = study("pause-truce-2023")
+    axes = axes_of(figures.tipping_curve(now))
+    law = axes.lines[0]
+    at = np.interp(np.log([1, now.finding("tipping_point").estimate]), np.log(law.get_xdata()), law.get_ydata())
+    assert at == pytest.approx([now.primary.p_value, 0.05], rel=0.02)
+    assert f"tipping point: {number(now.finding('tipping_point').estimate)}" in words(axes)
+    assert "only claims on the rate in one window" in words(axes_of(figures.tipping_curve(study("gap-2021"))))

@@ -1,6 +1,8 @@
 """Two Poisson rates: reference cases, the worked numbers, the definition behind each fast path."""
 
+from fractions import Fraction
 from itertools import product
+from math import comb
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from analysis_lib.rates import (
     poisson_rate,
     rate_power,
     rate_ratio,
+    ratio_limits,
+    tipping_point,
     with_power,
 )
 
@@ -276,7 +280,70 @@ def test_the_two_tails_share_the_outcome_itself_and_mid_p_halves_it(x1, t1, x0, 
     assert sum(mid_p(x1, n, share)) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("x1", "n", "share"), [(60, 100, 0.1), (0, 400, 0.2), (0, 0, 0.3), (88, 88, 0.5), (5, 5, 0.2)])
+def test_mid_p_keeps_tails_too_small_to_survive_a_difference_from_one(x1, n, share):
+    law = [Fraction(comb(n, k)) * Fraction(share) ** k * (1 - Fraction(share)) ** (n - k) for k in range(n + 1)]
+    half = law[x1] / 2
+    exact = [float(sum(law[:x1]) + half), float(sum(law[x1 + 1 :]) + half)]
+    assert mid_p(x1, n, share) == pytest.approx(exact, rel=1e-10, abs=0)
+
+
 @pytest.mark.parametrize(("t1", "t0"), [(0, 10), (10, 0), (-1, 10)])
 def test_exposure_must_be_positive(t1, t0):
     with pytest.raises(ValueError, match="exposure must be positive on both sides"):
         rate_ratio(1, t1, 1, t0)
+
+
+# ---- limits, power and completeness by their definitions -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("x1", "x0"), [(0, 5), (5, 0), (1, 2), (7, 7), (40, 3)])
+def test_at_a_limit_of_the_ratio_the_tail_is_what_was_asked(x1, x0):
+    t1, t0, tail = 12.0, 41.0, 0.05
+    low, high = ratio_limits(x1, t1, x0, t0, tail)
+    at = [ratio * t1 / (ratio * t1 + t0) for ratio in (low, high)]
+    if x1:
+        assert stats.binom.sf(x1 - 1, x1 + x0, at[0]) == pytest.approx(tail)
+    else:
+        assert low == 0
+    if x0:
+        assert stats.binom.cdf(x1, x1 + x0, at[1]) == pytest.approx(tail)
+    else:
+        assert high == np.inf
+
+
+@pytest.mark.parametrize("side", ["less", "greater", "two-sided"])
+@pytest.mark.parametrize(("mean1", "mean0", "t1", "t0"), [(0, 9, 12, 41), (3, 11.5, 12, 41), (30, 8, 30, 90)])
+def test_power_is_the_weight_of_the_outcomes_that_reject(mean1, mean0, t1, t0, side):
+    x1, x0 = np.arange(120)[:, None], np.arange(120)
+    less, greater = conditional_p(x1, x1 + x0, t1 / (t1 + t0))
+    p = {"less": less, "greater": greater, "two-sided": 2 * np.minimum(less, greater)}[side]
+    weight = stats.poisson.pmf(x1, mean1) * stats.poisson.pmf(x0, mean0)
+    expected = weight[(p <= 0.05) & (x1 + x0 > 0)].sum()
+    assert rate_power(mean1, mean0, t1, t0, 0.05, side) == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("counts", "side", "words"),
+    [
+        pytest.param((1, 6, 60, 39), "less", "undone where the window is seen less than 0.53 times", id="pause undone"),
+        pytest.param((2, 12, 9, 41), "less", "created where the window is seen more than", id="pause created"),
+        pytest.param((20, 10, 20, 40), "greater", "undone where the window is seen more than", id="surge undone"),
+        pytest.param((6, 10, 20, 40), "greater", "created where the window is seen less than", id="surge created"),
+    ],
+)
+def test_at_the_tipping_point_the_primary_p_is_alpha_and_beyond_it_the_effect_is_another(counts, side, words):
+    x1, t1, x0, t0 = counts
+    found = tipping_point(*counts, 0.05, side)
+    assert words in found.notes[0]
+    p = {seen: rate_ratio(x1, t1 * seen, x0, t0, side).p_value for seen in (found.estimate, 1)}
+    assert p[found.estimate] == pytest.approx(0.05)
+    assert (p[1] <= 0.05) == ("undone" in found.notes[0])
+    beyond = found.estimate * (0.9 if "less than" in found.notes[0] else 1.1)
+    assert (rate_ratio(x1, t1 * beyond, x0, t0, side).p_value <= 0.05) == ("created" in found.notes[0])
+
+
+def test_no_completeness_makes_a_p_small_without_an_event_outside():
+    found = tipping_point(3, 12, 0, 41, 0.05, "less")
+    assert found.estimate is None
+    assert "no completeness" in found.reason

@@ -10,6 +10,8 @@ from worlds import FRAME, WAR, YEAR, poisson_days, salvo_days, steady_days, with
 from analysis_lib import Series, Window
 from analysis_lib.regression import (
     THETAS,
+    _beside,
+    _profile,
     cameron_trivedi,
     dispersion,
     estimable,
@@ -296,3 +298,13 @@ def test_the_same_count_every_day_is_no_over_dispersion_and_no_warning():
 def test_fewer_than_two_events_are_not_judged():
     (found,) = dispersion(strikes("2021-05-01"))
     assert found.estimate is None
+
+
+def test_the_limit_of_an_empty_window_is_found_however_far_it_lies():
+    """Nearly three thousand events outside and none inside: the limit of the Poisson likelihood is below e^-6."""
+    y, inside = np.where(WAR.mask(FRAME.calendar()), 0, 70), WAR.mask(FRAME.calendar())
+    low, high = _profile(y, inside, np.ones((y.size, 1)), np.inf, *_beside(y, inside, np.ones((y.size, 1)), np.inf))
+    assert low == 0
+    # twice the fall of the log likelihood at a ratio r is 2 x0 log(1 + r t1 / t0)
+    assert 2 * 70 * 41 * np.log1p(high * 12 / 41) == pytest.approx(stats.chi2.ppf(0.95, 1), rel=1e-3)
+    assert high < np.exp(-6)

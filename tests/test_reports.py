@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import fcntl
+import importlib.metadata
 import json
 import os
 import re
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
 from types import SimpleNamespace
@@ -23,9 +25,12 @@ import nbformat
 import pytest
 from papermill import execute_notebook
 from test_site import external_references
+from typer.testing import CliRunner
 
 from analysis_lib import study
+from analysis_lib.cli import app
 from analysis_lib.errors import BadInput, CannotRun, ReportFailed, RunLocked
+from analysis_lib.finding import Finding
 from analysis_lib.generations import (
     differences,
     entry_sha256,
@@ -35,9 +40,10 @@ from analysis_lib.generations import (
     publish,
     published_record,
 )  # fmt: skip
-from analysis_lib.paths import DATA, NOTEBOOKS, ROOT
+from analysis_lib.paths import DATA, NOTEBOOKS, ROOT, TEMPLATES
 from analysis_lib.reports import parameter_names, plan_of, publish_reports, shared_provenance
 from analysis_lib.runner import _clean, run_tasks, workers
+from analysis_lib.site import exports
 from analysis_lib.study import open_study
 
 PARAMETERS = """claim: str = "pause-2021"
@@ -94,6 +100,12 @@ def contents(out: Path) -> dict[str, bytes]:
     return {p.relative_to(latest).as_posix(): p.read_bytes() for p in latest.rglob("*") if p.is_file()}
 
 
+def without_data_blocks(html: str) -> str:
+    """A page without the JSON of its record and of its review, which no browser runs, and without its own script."""
+    own = f"<script>{(TEMPLATES / 'page.js').read_text(encoding='utf-8')}</script>"
+    return re.sub(r"<script type=\"application/(ld\+)?json\"[^>]*>.*?</script>", "", html.replace(own, ""), flags=re.S)
+
+
 def generations(out: Path) -> list[str]:
     return sorted(path.name for path in out.iterdir() if path.is_dir() and not path.is_symlink())
 
@@ -121,7 +133,9 @@ def test_a_generation_is_complete(made, registry):
     out = made / "out"
     files = contents(out)
     names = [f"claims/{name}.{kind}" for name in ("gap-2021", "pause-2021") for kind in ("html", "ipynb", "json")]
-    assert sorted(files) == [*names, "index.html", "manifest.json"]
+    beside = ["changes.html", "feed.xml", "findings.csv", "findings.parquet", "index.html", "manifest.json",
+              "ro-crate-metadata.json", "rows.json"]  # fmt: skip
+    assert sorted(files) == sorted([*names, *beside])
     told = json.loads(files["manifest.json"])
     [name] = generations(out)
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", name)
@@ -137,11 +151,12 @@ def test_a_generation_is_complete(made, registry):
 
 def test_a_page_stands_alone_with_its_verdict_first(made, registry):
     html = contents(made / "out")["claims/pause-2021.html"].decode()
-    assert external_references(html) == []
+    assert external_references(without_data_blocks(html)) == []
     assert re.search(r"http-equiv=\"Content-Security-Policy\"", html)
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in html
     assert re.findall(r"<h1>(.*?)</h1>", html) == [registry["pause-2021"].question]
     assert html.index("∅</span> not testable") < html.index("A picture")
+    assert '<a href="../index.html#pause-2021">The board</a>' in html  # Holm's correction stands there
     assert "A family of claims" not in html  # the notebook's own title: the page's is the claim's question
     assert re.findall(r"<img[^>]*alt=\"([^\"]*)\"", html) == ["Figure: A picture"]
     assert '<a href="https://example.org">source</a>' in html
@@ -165,7 +180,7 @@ def test_the_stored_notebook_opens_and_holds_no_times(made):
 
 def test_no_output_names_this_machine(made):
     for name, content in contents(made / "out").items():
-        text = re.sub(r"base64,[^\"]*|\"image/png\": \"[^\"]*\"", "", content.decode())
+        text = re.sub(r"base64,[^\"]*|\"image/png\": \"[^\"]*\"", "", content.decode(errors="replace"))
         for path in (made, Path.home(), Path.cwd(), ROOT, Path(sys.prefix)):
             assert not re.search(rf"(?<![\w.~]){re.escape(str(path))}(?![\w-])", text), (name, path)
         assert "canary" not in text
@@ -320,8 +335,8 @@ def test_text_of_the_data_is_shown_as_text(tmp_path):
     assert run.failed == {}
     html = contents(tmp_path / "out")["claims/pause-2021.html"].decode()
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;" in html
-    assert "<script" not in html
-    assert "<img src=x" not in html
+    assert "<script" not in without_data_blocks(html)
+    assert "<img src=x" not in without_data_blocks(html)
     assert len(re.findall(r"<img ", html)) >= 3
     assert all(len(alt) > 20 for alt in re.findall(r"<img[^>]*alt=\"([^\"]*)\"", html))
 
@@ -551,3 +566,151 @@ def test_another_entry_of_the_registry_does_not_prevent_a_comparison(tmp_path, r
     place(tmp_path, "20260101T000000Z-00000000", files, keep=1)
     assert published_record(tmp_path, record, "same", tmp_path / "none.json")[0] is not None
     assert published_record(tmp_path, record, "other", tmp_path / "none.json")[0] is None
+
+
+# ---- what machines read ----------------------------------------------------------------------------------------------
+
+
+def data_blocks(html: str) -> dict[str, dict]:
+    """Type of a script element → its JSON. None of these types is ever run."""
+    found = re.findall(r"<script type=\"([\w/+]+)\"[^>]*>(.*?)</script>", html, re.S)
+    assert html.count("<script") == len(found) + 1  # the page's own
+    return {kind: json.loads(text) for kind, text in found}
+
+
+def test_a_page_reproduces_itself(made):
+    page = made / "out" / "latest" / "claims" / "pause-2021.html"
+    done = CliRunner().invoke(app, ["reproduce", "--from", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "\nMATCH: " in done.stdout
+
+
+def test_a_page_carries_its_verdict_as_claim_review(made, registry):
+    blocks = data_blocks(contents(made / "out")["claims/pause-2021.html"].decode())
+    assert set(blocks) == {"application/ld+json", "application/json"}
+    review, claim = blocks["application/ld+json"], registry["pause-2021"]
+    assert (review["@context"], review["@type"]) == ("https://schema.org", "ClaimReview")
+    assert review["claimReviewed"] == claim.statement
+    assert review["itemReviewed"]["datePublished"] == "2021-06-05"
+    rating = review["reviewRating"]
+    assert rating["alternateName"] == "not testable"
+    assert "Scale: 1 contradicted, 2 not distinguishable from chance, 3 supported" in rating["ratingExplanation"]
+    assert "ratingValue" not in rating  # what cannot be tested has no place on the scale
+    assert "author" not in json.dumps(review)
+
+
+@pytest.mark.parametrize(("word", "value"), [("contradicted", 1), ("not distinguishable", 2), ("supported", 3)])
+def test_a_verdict_has_its_place_on_the_scale(made, record, registry, word, value):
+    from analysis_lib.site import claim_page
+
+    executed = nbformat.reads(contents(made / "out")["claims/pause-2021.ipynb"].decode(), as_version=4)
+    plan = plan_of(registry["pause-2021"], made / "notebooks" / "01_pause.ipynb", {},
+                   shared_provenance(registry, DATA))  # fmt: skip
+    hostile = "</script><script>alert(1)</script>"
+    told = record | {"headline": word, "inferential": {"verdict": word, "reason": hostile}}
+    html = claim_page(executed, told, plan).decode()
+    rating = data_blocks(html)["application/ld+json"]["reviewRating"]
+    assert [rating[key] for key in ("ratingValue", "worstRating", "bestRating")] == [value, 1, 3]
+    assert hostile in rating["ratingExplanation"]
+
+
+def test_the_findings_of_a_generation_are_one_table(made, record):
+    import pandas as pd
+
+    out = made / "out"
+    with (out / "latest" / "findings.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    records = [json.loads(contents(out)[f"claims/{name}.json"]) for name in ("gap-2021", "pause-2021")]
+    assert len(rows) == sum(len(told["findings"]) for told in records) > 20
+    assert {row["claim"] for row in rows} == {"gap-2021", "pause-2021"}
+    assert {f.name for f in fields(Finding)} <= set(rows[0])
+    [primary] = [row for row in rows if row["claim"] == "pause-2021" and row["role"] == "primary"]
+    told = next(f for f in record["findings"] if f["role"] == "primary")
+    for name, value in told.items():
+        shown = "; ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+        assert primary[name] == shown, name
+    table = pd.read_parquet(out / "latest" / "findings.parquet")
+    assert table["estimate"].dtype == table["mde"].dtype == "float64"
+    assert table.shape == (len(rows), len(rows[0]))
+    assert table["p_value"].isna().sum() == sum(row["p_value"] == "" for row in rows)
+
+
+def test_a_formula_in_the_findings_is_text(record):
+    found = {"notes": ["=1+1", 'a "quoted", cell'], "reason": " @SUM(A1)\n=2", "method": "\x1b[31m-1", "estimate": -0.5}
+    text = exports({"a": record | {"findings": [record["findings"][0] | found]}}, {}, PROVENANCE, DATA)["findings.csv"]
+    [row] = csv.DictReader(text.decode().splitlines())
+    assert row["notes"] == '\'=1+1; a "quoted", cell'
+    assert row["reason"] == "' @SUM(A1)\\n=2"
+    assert row["method"] == "\\x1b[31m-1"
+    assert float(row["estimate"]) == -0.5
+    for start in "=+-@＝":
+        note = record | {"findings": [record["findings"][0] | {"notes": [f"{start}cmd"]}]}
+        [row] = csv.DictReader(exports({"a": note}, {}, PROVENANCE, DATA)["findings.csv"].decode().splitlines())
+        assert row["notes"] == f"'{start}cmd"
+
+
+PROVENANCE = dict.fromkeys(("data_sha256", "registry_sha256", "code_sha256"), "0" * 64) | {"versions": {"pandas": "3"}}
+
+
+def test_the_crate_names_every_file_with_its_hash(made):
+    files = contents(made / "out")
+    crate = json.loads(files["ro-crate-metadata.json"])
+    entities = {entity["@id"]: entity for entity in crate["@graph"]}
+    assert len(entities) == len(crate["@graph"])
+    assert crate["@context"][0] == "https://w3id.org/ro/crate/1.1/context"
+    head = entities["ro-crate-metadata.json"]
+    assert (head["conformsTo"]["@id"], head["about"]["@id"]) == ("https://w3id.org/ro/crate/1.1", "./")
+    root = entities["./"]
+    assert root["@type"] == "Dataset"
+    assert all(root[key] for key in ("name", "description", "datePublished", "license"))
+    listed = [part["@id"] for part in root["hasPart"]]
+    timed = {"manifest.json", "changes.html", "feed.xml", "index.html"}  # what holds times
+    assert sorted(listed) == sorted(set(files) - {"ro-crate-metadata.json"} - timed)
+    for path in listed:
+        assert entities[path]["sha256"] == sha256(files[path]).hexdigest()
+        assert entities[path]["contentSize"] == str(len(files[path]))
+    assert entities["#data/events.csv"]["license"] == "CC BY 4.0"
+    assert entities["#software/pandas"]["softwareVersion"] == importlib.metadata.version("pandas")
+
+    def references(value):
+        if isinstance(value, dict):
+            yield from [value["@id"]] if set(value) == {"@id"} else references(list(value.values()))
+        elif isinstance(value, list):
+            for part in value:
+                yield from references(part)
+
+    assert set(references(crate["@graph"])) - {"https://w3id.org/ro/crate/1.1"} <= set(entities)
+
+
+def test_what_machines_read_has_the_same_bytes_again(made, tmp_path):
+    run = publish_reports(["pause-2021", "gap-2021"], out=tmp_path, notebooks=made / "notebooks", jobs=1)
+    assert run.failed == {}
+    first, second = contents(made / "out"), contents(tmp_path)
+    assert {name for name in first if first[name] != second[name]} <= {"manifest.json", "feed.xml"}
+
+
+def test_no_policy_is_violated_in_a_browser(made, tmp_path):
+    """The data blocks are read and not run; a script that is put into the page is refused, and that is logged."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not here")
+    from playwright.sync_api import sync_playwright
+
+    page_file = made / "out" / "latest" / "claims" / "pause-2021.html"
+    worse = tmp_path / "worse.html"
+    worse.write_text(page_file.read_text().replace("<main", "<script>document.title = 'run'</script><main"))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        told = {}
+        for path in (page_file, page_file.parent.parent / "index.html", worse):
+            page, messages = browser.new_page(), []
+            page.on("console", lambda message, messages=messages: messages.append(message.text))
+            page.on("pageerror", lambda error, messages=messages: messages.append(str(error)))
+            page.goto(path.resolve().as_uri())
+            told[path.name] = messages, page.title(), page.locator("script").count()
+        browser.close()
+    assert told["pause-2021.html"][0] == told["index.html"][0] == []
+    assert told["pause-2021.html"][2] == 3
+    messages, title, _ = told["worse.html"]
+    assert title != "run"
+    assert any("Content Security Policy" in message for message in messages)

@@ -1,5 +1,6 @@
 """Claims on answers: the days compared, planted truths, peaks without an answer, the claims on the bundled data."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from types import SimpleNamespace
 
@@ -154,6 +155,20 @@ def taken(counts, strikes):
     side, hit = compared_days(responses, series, usable, 14), np.isin(days, strikes)
     past = np.where((days >= PAST[-1])[:, None], past, np.nan)
     return Sample(None, Window(day(31), SPAN.end), series, responses, side, hit, usable, usable & ~hit, past)
+
+
+def test_days_before_anybody_watched_are_no_quiet_days_of_the_forecast(registry):
+    counts, strikes = bursts(3)
+    whole, claim = taken(counts, strikes), registry["passivity"]
+    series = Series(SPAN.calendar(), counts, np.arange(DAYS.size) >= 25)
+    blind = replace(whole, series=series)
+    late = replace(
+        whole, series=Series(series.days[25:], counts[25:], series.observed[25:]),
+        **{name: getattr(whole, name)[25:] for name in ("side", "answered", "usable", "quiet", "past")},
+    )  # fmt: skip
+    spec = claim.spec.model_copy(update={"draws": 99})
+    one, other = (forecast(sample, spec, claim.rule, 1) for sample in (blind, late))
+    assert one == other
 
 
 def test_the_shortcut_of_these_tests_is_the_sample_of_the_design(tmp_path, registry):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+from base64 import b64encode
+from hashlib import sha256
 from html import unescape
 
 import pytest
@@ -15,8 +17,12 @@ HASHES = {"data_sha256": "d" * 64, "registry_sha256": "e" * 64, "code_sha256": "
 
 
 def external_references(html: str) -> list[str]:
-    """Whatever a browser would fetch, or run: all but links that a reader may follow."""
-    links = re.sub(r'<a (?:class="\w+" )?href="(?:https?://|#|[\w./-]+")[^>]*>', "", html)
+    """Whatever a browser would fetch, or run: all but links that a reader may follow and the script with its hash."""
+    links = re.sub(r'<a (?:class="\w+" )?href="(?:https?://|#|[\w./#-]+")[^>]*>', "", html)
+    allowed = re.findall(r"script-src 'sha256-([\w+/=]+)'", unescape(html))
+    for script in re.findall(r"<script>(.*?)</script>", links, re.S):
+        if [b64encode(sha256(script.encode()).digest()).decode()] == allowed:
+            links = links.replace(f"<script>{script}</script>", "")
     patterns = (
         r"\bsrc\s*=\s*[\"'](?!data:)[^\"']*",
         r"\b(?:href|action|poster|srcset|data)\s*=\s*[\"'][^\"']*",
@@ -32,6 +38,8 @@ def external_references(html: str) -> list[str]:
 def test_external_references_are_seen():
     page = '<img src="https://a/b.png"><a href="https://a">a</a><a href="javascript:b">b</a>'
     page += '<style>@import "x"; b{c:url(d)}</style>'
+    assert external_references("<script>1</script>") == ["<script"]
+    assert external_references("<script>1</script> script-src 'sha256-a='") == ["<script"]
     assert external_references(page) == ['src="https://a/b.png', 'href="javascript:b', "url(d)", '@import "x"']
 
 
@@ -70,6 +78,7 @@ def test_the_board_has_every_claim_once_with_its_state(registry, record):
     for claim in registry.claims:
         assert text.count(claim.question) == 1
         assert f"{claim.id} ·" in text
+        assert html.count(f'id="{claim.id}"') == 1  # where the claim's own page points to
         assert (f'href="claims/{claim.id}.html"' in html) == (claim.id in ("pause-2021", "gap-2021"))
     body = html.partition("<main")[2]
     assert body.count("not yet run") == len(registry.claims) - 2

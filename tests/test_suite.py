@@ -75,6 +75,20 @@ def test_the_scorecard_counts_every_claim_of_a_text_once(records, registry):
     assert everyone["all texts"] + everyone["ours"] == len(registry.claims)
 
 
+def test_what_was_overtaken_and_by_which_rows(records, registry, tables):
+    card = suite.overtaken(registry, records, tables)
+    rows = {row[1]: dict(zip(card.columns, row, strict=True)) for row in card.rows}
+    assert set(rows) == set(FEW)
+    assert card.caption == f"{sum(row[0] == 'held' for row in card.rows)} of {len(FEW)} headlines held"
+    assert rows["pause-2021"]["verdict"] == "held"
+    assert "IQ-20210606-01" in rows["pause-2021"]["the first of the new rows and values"]  # the next strike
+    assert (card.rows[0][0], card.rows[0][1]) == ("overtaken", "pause-truce-2023")
+    assert "not yet observed" in rows["pause-truce-2023"]["why then"]
+    later = tables.events[tables.events["first_reported"] > "2023-10-19"]["event_id"]
+    new = [row for row in suite.counted(registry["pause-truce-2023"], tables) if row in set(later)]
+    assert rows["pause-truce-2023"]["new"] == len(new) > 50
+
+
 def test_a_fresh_record_is_taken_and_a_stale_one_judged_anew(records, registry, tables, capsys):
     only = registry.model_copy(update={"claims": tuple(registry[name] for name in FEW)})
     assert suite.judged(only, tables, records) == records

@@ -1,13 +1,15 @@
 """Tables and sentences: numbers as readers want them, and data that is text and never markup."""
 
+import datetime
 import json
 import re
 from html.parser import HTMLParser
 
 import pytest
-from worlds import event_row, write
+from worlds import coverage_row, event_row, write
 
-from analysis_lib import Finding, evaluate, load_tables, tables
+from analysis_lib import Finding, Window, evaluate, load_tables, tables
+from analysis_lib.finding import number
 from analysis_lib.tables import Link, Table, Text, badge, finding_table
 
 
@@ -134,7 +136,8 @@ def test_the_html_form_holds_the_same_cells_under_headed_columns():
     table = Table(("name", "p"), (("a", 0.86942), ("b", None)), caption="A caption")
     page = Page(table._repr_html_())
     assert page.words == ["A caption", "name", "p", "a", "0.869", "b", "–"]
-    assert page.tags.count("th") == 2
+    assert page.tags.count("th") == 4  # a name over each column and before each row
+    assert table._repr_html_().count('scope="col"') == table._repr_html_().count('scope="row"') == 2
     assert 'aria-label="A caption"' in table._repr_html_()
 
 
@@ -216,9 +219,24 @@ def test_every_rival_has_a_row_and_a_finding_where_the_data_can_separate_it(paus
 
 def test_the_robustness_line_names_the_choice_that_flips(pause):
     line = repr(tables.robustness_line(pause))
-    assert line.startswith("95 % of 19 specifications")
-    assert "It changes with weapons: convoy bombs." in line
+    assert line.startswith("A single other choice flips the verdict, ∅ not testable: weapons: convoy bombs (≈ not dist")
+    assert "95 % of 19 specifications" in line
     assert "no probability" in line
+
+
+def test_the_curve_says_what_it_is_not_and_what_was_drawn(pause):
+    words, curve = repr(tables.curve_words(pause)), pause.curve
+    assert (
+        f"{len(curve.table)} specifications of the {curve.possible} combinations, drawn with seed {curve.seed}" in words
+    )
+    assert "upper bound" in words
+    assert "no probability" in words
+    for found in curve.findings():
+        assert f"{number(found.estimate)}, one-sided p = {number(found.p_value)}" in words
+        assert f"beside {found.draws} circular shifts" in words
+    shares = tables.curve_shares(pause)
+    assert shares.rows[0][0] == "as registered"
+    assert sum(row[1] for row in shares.rows) == len(curve.table)
 
 
 def test_what_would_change_our_mind_names_events_power_and_limits(pause):
@@ -227,6 +245,7 @@ def test_what_would_change_our_mind_names_events_power_and_limits(pause):
     assert "1.36e-06" in words
     assert "No effect of any size" in words
     assert "0.029 to 32.8" in words
+    assert "created where the window is seen more than 21.8 times as completely" in words
     assert all(limit in words for limit in pause.claim.limits)
 
 
@@ -248,8 +267,6 @@ def test_the_published_record_travels_with_the_text(pause):
 
 
 def test_a_study_without_a_sample_says_why(tables_and_registry):
-    import datetime
-
     data, registry = tables_and_registry
     alone = registry["pause-2021"].model_copy(update={"variations": (), "replications": (), "rivals": ()})
     study = evaluate(alone, data, registry, as_of=datetime.date(2021, 5, 1))
@@ -257,6 +274,8 @@ def test_a_study_without_a_sample_says_why(tables_and_registry):
     assert "not yet observed" in repr(tables.verdict_card(study))
     assert "not computed" in study.primary.sentence() or study.primary.reason
     assert "No other specification" in repr(tables.robustness_line(study))
+    assert "There is no curve. Not yet observed" in repr(tables.curve_words(study))
+    assert "not yet observed" in repr(tables.curve_shares(study))
 
 
 def test_a_blank_first_report_is_a_dash_and_no_word_of_the_library(tmp_path, registry):
@@ -265,6 +284,17 @@ def test_a_blank_first_report_is_a_dash_and_no_word_of_the_library(tmp_path, reg
     table = tables.event_table(evaluate(alone, load_tables(write(tmp_path, rows)), registry))
     assert "NaT" not in repr(table)
     assert repr(table).splitlines()[1].split()[6] == "–"
+
+
+def test_events_on_days_that_nobody_watched_are_shown_as_such_and_not_counted(tmp_path, registry):
+    days = ("2021-04-20", "2021-04-27", "2021-05-11", "2021-05-30")
+    spans = [Window(datetime.date(2021, 1, 1), datetime.date(2021, 4, 25)),
+             Window(datetime.date(2021, 5, 1), datetime.date(2021, 12, 31))]  # fmt: skip
+    rows, covered = [event_row(day, n) for n, day in enumerate(days, 1)], [coverage_row(span) for span in spans]
+    alone = registry["pause-2021"].model_copy(update={"variations": (), "replications": (), "rivals": ()})
+    study = evaluate(alone, load_tables(write(tmp_path, rows, coverage=covered)), registry)
+    assert [row[1] for row in tables.event_table(study).rows] == ["outside", "day not watched", "inside", "outside"]
+    assert study.primary.n == study.finding("leave_one_out").n == 3
 
 
 def test_the_list_of_claims_has_a_row_for_each(registry):

@@ -22,7 +22,7 @@ from analysis_lib.paths import DATA, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-BESIDE = ("ged.csv",)  # not read here, but part of the data's hash
+UNREADABLE = (yaml.YAMLError, OSError, ValueError, RecursionError, LookupError, TypeError)  # what YAML may raise
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Tables:
     windows: pd.DataFrame
     counts: pd.DataFrame | None = None
     daily_counts: pd.DataFrame | None = None
+    ged: pd.DataFrame | None = None
     coverage: pd.DataFrame | None = None
     second_coding: pd.DataFrame | None = None
     sha256: dict[str, str] = field(default_factory=dict)
@@ -72,13 +73,23 @@ class Tables:
 def load_tables(data_dir: Path = DATA) -> Tables:
     """The tables of a folder, checked. Raises `BadInput` with every error of every file, one line each.
 
+    Of rows with the rights `aggregates` nothing is left that names or quotes them: their licence allows counts alone.
+
     >>> len(load_tables().events)
     973
     """
     tables, errors = _load(Path(data_dir))
     if errors:
         raise BadInput(*errors)
-    return tables
+    return replace(tables, events=_withheld(tables.events))
+
+
+def _withheld(events: pd.DataFrame) -> pd.DataFrame:
+    """The event table, names of rows that may not be shown replaced by numbers, their words and pages by nothing."""
+    closed = events["rights"] == "aggregates"
+    numbers = {name: f"withheld-{number}" for number, name in enumerate(events["event_id"][closed], 1)}
+    told = {name: events[name].map(lambda old: numbers.get(old, old)) for name in ("event_id", "possible_duplicate_of")}
+    return events.assign(**told, **{name: events[name].mask(closed, "") for name in ("target", "sources", "notes")})
 
 
 def load_events(data_dir: Path = DATA) -> pd.DataFrame:
@@ -109,9 +120,6 @@ def _load(folder: Path) -> tuple[Tables, list[str]]:
             if TABLES[name].required or not isinstance(error, FileNotFoundError):
                 got = (error.strerror or "nothing").lower()
                 problems.append(Problem(shown(path), 1, "file", got, "a file that can be read", "put one there"))
-    for path in (folder / name for name in BESIDE if (folder / name).is_file()):
-        with path.open("rb") as file:
-            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     problems += _compare(folder / "sources.yml", frames, digests)
     errors, warnings = ([plain(p) for p in problems if p.only_warns is kind] for kind in (False, True))
     return Tables(**frames, sha256=digests, warnings=tuple(warnings), folder=folder), errors
@@ -156,16 +164,28 @@ def _records(raw: bytes, file: str) -> list[tuple[int, list[str]]]:
     return records
 
 
+def sources_of(folder: Path) -> dict[str, dict[str, str]]:
+    """What sources.yml says of each file, as text: empty where it says nothing that can be read."""
+    try:
+        return _sources(folder / "sources.yml")
+    except UNREADABLE:
+        return {}
+
+
+def _sources(path: Path) -> dict[str, dict[str, str]]:
+    # BaseLoader makes text, lists and mappings only; its C twin overflows the stack on deep nesting
+    records = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)["sources"]  # noqa: S506
+    return {str(record["file"]): dict(record) for record in records}
+
+
 def _compare(path: Path, frames: dict[str, Any], digests: dict[str, str]) -> Iterator[Problem]:
     """Rows and hashes in sources.yml beside the files; a difference is a warning, since rows are added."""
     file = shown(path)
     try:
-        # BaseLoader makes text, lists and mappings only; its C twin overflows the stack on deep nesting
-        records = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)["sources"]  # noqa: S506
-        told = {str(record["file"]): {key: record[key] for key in ("rows", "sha256")} for record in records}
+        told = {name: {key: record[key] for key in ("rows", "sha256")} for name, record in _sources(path).items()}
     except FileNotFoundError:
         return
-    except (yaml.YAMLError, OSError, ValueError, RecursionError, LookupError, TypeError) as error:
+    except UNREADABLE as error:
         mark = getattr(error, "problem_mark", None)
         got = quoted(getattr(error, "problem", None) or getattr(error, "strerror", None) or "another layout")
         allowed = "a list under the key sources, each entry with file, rows and sha256"
