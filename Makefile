@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lab setup publish calibration peers lint format lock clean FORCE
+.PHONY: help report test lab setup publish faults speed calibration peers lint format lock clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,12 @@ setup: $(READY) ## make .venv: from requirements.lock where it applies, else fro
 
 publish: report ## regenerate, then record the numbers in reports/published.json
 	@$(BIN)/claims publish
+
+faults: $(READY) ## for maintainers: 120 kills, full disks, endless cells, 1,000 damaged tables; half an hour
+	@FAULTS=full $(BIN)/python -m pytest -s tests/faults
+
+speed: $(READY) ## for maintainers: all reports beside plain papermill, a quarter of an hour; docs/speed.md has a run
+	@$(BIN)/python bench/suite.py
 
 calibration: $(READY) ## for maintainers: simulate every rule, an hour on two cores; goes on where it was stopped
 	@$(BIN)/python bench/calibration.py

@@ -55,7 +55,7 @@ class InProcess(Engine):
         shell.display_pub.publish = lambda data, metadata=None, **_: outputs.show("display_data", data, metadata)
         shell.displayhook.write_output_prompt = lambda: None
         shell.displayhook.write_format_data = lambda data, metadata=None: outputs.show(
-            "execute_result", data, metadata, execution_count=shell.execution_count)  # fmt: skip
+            "execute_result", data, metadata, execution_count=shell.displayhook.prompt_count)  # fmt: skip
         shell._showtraceback, shell.ask_exit, shell.enable_gui = outputs.fail, sys.exit, lambda gui=None: None
         shell.enable_matplotlib("inline")
         for index, cell in enumerate(nb_man.nb.cells):

@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib import import_module
@@ -23,7 +24,7 @@ from analysis_lib.events import TABLES
 from analysis_lib.generations import LATEST, SEED, as_registered, canonical, entry_sha256, last_good, manifest, sha256
 from analysis_lib.paths import shown
 from analysis_lib.registry import Registry, load_claims
-from analysis_lib.runner import Words, run_tasks
+from analysis_lib.runner import Words, run_tasks, workers
 from analysis_lib.sources.bundled import Tables, load_tables
 
 STACK = ("analysis_lib.kernel", "analysis_lib.study", "analysis_lib.figures_families", "analysis_lib.site", "seaborn",
@@ -134,12 +135,13 @@ def publish_reports(
     claims: Path | None = None, as_of: date | None = None, seed: int | None = None,
     knobs: Mapping[str, Any] | None = None, jobs: int | None = None, force: bool = False, keep: int = 5,
     progress: Callable[[int, int, str], object] = lambda *_: None, notebooks: Path = paths.NOTEBOOKS,
-    timeout: int = 120,
+    timeout: int = 600,
 ) -> Run:  # fmt: skip
     """Run the claims that are stale (ids None: of all), carry the others over, publish one generation.
 
     Raises CannotRun for a claim named here that has no notebook yet, BadInput before anything runs, RunLocked, and
-    ReportFailed where `out` cannot be written. A notebook that fails is told in `Run.failed` and on the board.
+    ReportFailed where `out` cannot be written. A notebook that fails, or takes longer than `timeout` seconds, is told
+    in `Run.failed` and on the board.
     """
     user, data = paths.user_registry(claims), paths.data_dir(data).resolve()
     registry = load_claims(user)
@@ -154,27 +156,28 @@ def publish_reports(
                 plans.append(plan_of(claim, notebook, given, shared))
         except ReportFailed as error:
             run.failed[claim.id] = f"{claim.id}: {error}"
-    if not {plan.hash for plan in plans} <= {entry["hash"] for entry in manifest(out).get("claims", {}).values()}:
-        from analysis_lib.study import runnable  # it loads every method, so it is asked only where a page is new
-
-        plans = [plan for plan in plans if runnable(plan.claim)]
-    run.absent = tuple(name for name in run.asked if name not in {*run.failed, *(plan.name for plan in plans)})
-    if ids is not None and run.absent:
-        raise CannotRun(*(f"claim '{name}' is not yet run: no notebook; see `claims list`" for name in run.absent))
-    with generations.locked(out):
+    with generations.locked(out), ExitStack() as open_workers:
         if ids is not None and (out / LATEST).exists() and not manifest(out):
             again = "its other pages cannot be carried over; make all again: claims report --all"
             raise BadInput(f"{shown(out / LATEST / 'manifest.json')}: missing or damaged: {again}")
         entries, made, tables = last_good(out), {}, None
         stale = [plan for plan in plans if force or entries.get(plan.name, {}).get("hash") != plan.hash]
-        run.fresh = tuple(plan.name for plan in plans if plan not in stale)
         if stale:
-            tables = load_tables(data)  # bad tables are told as such, before any notebook runs
             progress(0, len(stale), "starting kernels")
             # notebooks find data and registry by the environment, so that no path enters them
             env = {paths.DATA_ENV: str(data)} | ({paths.REGISTRY_ENV: str(user.resolve())} if user else {})
-            done = run_tasks(stale, files_of, ready, _words(data, notebooks), timeout=timeout, env=env,
-                             jobs=jobs or os.cpu_count() or 1)  # fmt: skip
+            jobs = min(jobs or os.cpu_count() or 1, len(stale))
+            pool = open_workers.enter_context(workers(jobs, ready, env))  # they import while this process checks
+            from analysis_lib.study import runnable  # it loads every method, so it is asked only where a page is new
+
+            plans, stale = ([plan for plan in some if runnable(plan.claim)] for some in (plans, stale))
+        run.fresh = tuple(plan.name for plan in plans if plan not in stale)
+        run.absent = tuple(name for name in run.asked if name not in {*run.failed, *(plan.name for plan in plans)})
+        if ids is not None and run.absent:
+            raise CannotRun(*(f"claim '{name}' is not yet run: no notebook; see `claims list`" for name in run.absent))
+        if stale:
+            tables = load_tables(data)  # bad tables are told as such, before any notebook runs
+            done = run_tasks(pool, stale, files_of, _words(data, notebooks), timeout)
             for count, (plan, files, seconds, failed) in enumerate(done, 1):
                 progress(count, len(stale), f"{plan.name} {'FAILED' if failed else f'done in {seconds:.1f} s'}")
                 if failed:

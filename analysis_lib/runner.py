@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
@@ -27,6 +27,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 Words = Sequence[tuple[str, str]]  # folders of this machine, and the word for each that outputs may show
 
 LINUX = sys.platform == "linux"
+GLANCE = 0.5  # seconds between two looks whether a notebook's process is alive and in time
 DEATH_SIGNAL = 1  # prctl: what a process gets when its parent ends
 # Several notebooks at a time leave no processor for threads within one, and a process with threads is not safely
 # forked. A fixed hash seed keeps the order of sets.
@@ -34,29 +35,39 @@ SETTINGS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_TH
     "JE_ARROW_MALLOC_CONF": "background_thread:false", "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}  # fmt: skip
 
 
-def run_tasks(
-    tasks: Sequence[Any], make: Callable[[Any, Any], Any], ready: Callable[[], Any], words: Words, *,
-    timeout: int, jobs: int, env: Mapping[str, str],
-) -> Iterator[tuple[Any, Any, float, str]]:  # fmt: skip
-    """`make(executed notebook, task)` for every task, in the order they finish.
+@contextmanager
+def workers(jobs: int, ready: Callable[[], Any], env: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
+    """Processes for `run_tasks`; each begins at once to call `ready`, a module's own function.
 
-    A task has a `name`, a `notebook` (its path) and `parameters`; `make` and `ready` are a module's own functions. Each
-    worker calls `ready` and then runs notebooks in copies of itself, so what `ready` imports is imported once. Yields
-    task, result, seconds and, where it failed, one line that says so. However the loop ends, all processes end with it.
+    A worker runs notebooks in copies of itself, so what `ready` imports is imported once. However the block ends,
+    workers and notebooks end with it.
     """
     others = set(multiprocessing.active_children())
     with patch.dict(os.environ, SETTINGS | env):
-        pool = ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn"), _settle, (ready,))
-        futures = {pool.submit(_work, task, make, words, timeout): task for task in tasks}
+        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _settle, (ready,))
+        for _ in range(jobs):  # starts one worker each
+            pool.submit(os.getpid)
     try:
-        for future in as_completed(futures):
-            task, error = futures[future], future.exception()
-            why = "" if error is None else f"{task.name}: {type(error).__name__}: {str(error).partition('. ')[0]}"
-            yield task, *((None, 0.0, why) if why else future.result())
+        yield pool
     finally:
         for worker in set(multiprocessing.active_children()) - others:
             worker.kill()
         pool.shutdown(cancel_futures=True)
+
+
+def run_tasks(
+    pool: ProcessPoolExecutor, tasks: Sequence[Any], make: Callable[[Any, Any], Any], words: Words, timeout: int
+) -> Iterator[tuple[Any, Any, float, str]]:
+    """`make(executed notebook, task)` for every task, in the order they finish; each ends after `timeout` seconds.
+
+    A task has a `name`, a `notebook` (its path) and `parameters`; `make` is a module's own function. Yields task,
+    result, seconds and, where it failed, one line that says so.
+    """
+    futures = {pool.submit(_work, task, make, words, timeout): task for task in tasks}
+    for future in as_completed(futures):
+        task, error = futures[future], future.exception()
+        why = "" if error is None else f"{task.name}: a worker died; see whether memory ran out"
+        yield task, *((None, 0.0, why) if why else future.result())
 
 
 def _settle(ready: Callable[[], Any]) -> None:
@@ -73,6 +84,8 @@ def _alone() -> None:
         os.dup2(silence, stream)
     if LINUX:
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != multiprocessing.parent_process().pid:  # it ended before that
+            os._exit(1)
     else:
         wait = multiprocessing.parent_process().join
         threading.Thread(target=lambda: wait() or os._exit(1), daemon=True).start()
@@ -93,11 +106,15 @@ def _work(task: Any, make: Callable[[Any, Any], Any], words: Words, timeout: int
     told.close()
     where, end = "the kernel did not start", time.monotonic() + timeout
     try:
-        while pipe.poll(max(end - time.monotonic(), 0)):
-            said = pipe.recv()
-            if not isinstance(said, str):
-                return said
-            where = said
+        while time.monotonic() < end:
+            alive = process.is_alive()  # asked, since what a dead one started may hold the pipe open
+            while pipe.poll(GLANCE if alive else 0):
+                said = pipe.recv()
+                if not isinstance(said, str):
+                    return said
+                where = said
+            if not alive:
+                raise EOFError
         why = f"longer than {timeout} s"
     except (EOFError, OSError, pickle.UnpicklingError):
         why = "the kernel died; see whether memory ran out"

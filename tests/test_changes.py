@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -65,7 +66,11 @@ def publish(tmp_path, studied, monkeypatch):
         def now(cls, zone=None):
             return state["day"]
 
-    def run_tasks(tasks, *_, env, **__):
+    @contextmanager
+    def workers(jobs, ready, env):
+        yield env
+
+    def run_tasks(env, tasks, *_):
         for task in tasks:
             if task.name in state["fails"]:
                 yield task, None, 0.0, f"{task.name}: 01_pause.ipynb, cell 5: {HOSTILE}"
@@ -73,6 +78,7 @@ def publish(tmp_path, studied, monkeypatch):
             told = studied(task.name, Path(env["CLAIMS_DATA"])) | {"seed": task.parameters["seed"]}
             yield task, {f"claims/{task.name}.json": canonical(told), f"claims/{task.name}.html": b"<p>"}, 0.1, ""
 
+    monkeypatch.setattr(reports, "workers", workers)
     monkeypatch.setattr(reports, "run_tasks", run_tasks)
     monkeypatch.setattr(reports, "datetime", Clock)
 

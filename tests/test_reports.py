@@ -13,14 +13,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import fields, replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from papermill import execute_notebook
 from test_site import external_references
 from typer.testing import CliRunner
 
@@ -39,6 +42,7 @@ from analysis_lib.generations import (
 )  # fmt: skip
 from analysis_lib.paths import DATA, NOTEBOOKS, ROOT, TEMPLATES
 from analysis_lib.reports import parameter_names, plan_of, publish_reports, shared_provenance
+from analysis_lib.runner import _clean, run_tasks, workers
 from analysis_lib.site import exports
 from analysis_lib.study import open_study
 
@@ -182,6 +186,63 @@ def test_no_output_names_this_machine(made):
         assert "canary" not in text
         assert not re.search(rf"{re.escape(gettempdir())}/|ipykernel_\d|0x[0-9a-f]{{6}}", text), name
     assert "a warning that names its file" in contents(made / "out")["claims/pause-2021.html"].decode()
+
+
+ASYNC = """import asyncio, sys
+await asyncio.sleep(0)
+print("one"); display("shown"); print("two")
+print("aside", file=sys.stderr)
+{"a": [1.5, None]}"""
+FRAME = """import matplotlib.pyplot as plt, pandas as pd
+plt.figure(layout="constrained").subplots().set_title("a title")
+said = !echo two
+print(__name__, get_ipython() is not None, said)
+pd.DataFrame({"b": [1]})"""
+VALUES = "value = 6 * 7; value, _, In[-1]"
+
+
+def kept(executed, task):
+    return executed
+
+
+def test_a_notebook_gets_what_a_kernel_would_give_it(stub, tmp_path):
+    notebooks = stub(tmp_path / "notebooks", ASYNC)
+    path = notebooks / "01_pause.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in (FRAME, VALUES)]
+    notebook.cells[2].source = "claim, seed"  # not the study, which names folders
+    nbformat.write(notebook, path)
+    task = SimpleNamespace(name="a", notebook=path, parameters={"claim": "x", "seed": 7})
+    with workers(1, os.getpid, {}) as pool:
+        [(_, ours, _, failed)] = run_tasks(pool, [task], kept, (), 300)
+    assert failed == ""
+    plainly = {"kernel_name": "python3", "language": "python", "progress_bar": False, "coalesce_streams": True}
+    theirs = execute_notebook(path, None, task.parameters, cwd=notebooks, **plainly)
+    for mine, other in zip(ours.cells, _clean(theirs, task.parameters, ()).cells, strict=True):
+        assert (mine.source, mine.get("execution_count")) == (other.source, other.get("execution_count"))
+        assert mine.get("outputs") == other.get("outputs"), mine.source
+
+
+def marked():
+    sys.marked = True
+
+
+def threaded():
+    marked()
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+
+
+@pytest.mark.parametrize(("ready", "copied"), [(marked, sys.platform == "linux"), (threaded, False)])
+def test_only_a_process_without_threads_is_copied(stub, tmp_path, ready, copied):
+    path = stub(tmp_path / "notebooks") / "01_pause.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].source = "import sys; hasattr(sys, 'marked')"
+    nbformat.write(notebook, path)
+    task = SimpleNamespace(name="a", notebook=path, parameters={})
+    with workers(1, ready, {}) as pool:
+        [(_, executed, _, failed)] = run_tasks(pool, [task], kept, (), 300)
+    assert failed == ""
+    assert [cell.outputs[0].data["text/plain"] for cell in executed.cells if "marked" in cell.source] == [str(copied)]
 
 
 def test_nothing_changed_makes_no_generation(made):

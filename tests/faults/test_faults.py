@@ -22,13 +22,15 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import test_reports
 import yaml
-from test_reports import generations, record, stub, wait_until  # noqa: F401
+from test_reports import generations, wait_until
 
 from analysis_lib.paths import DATA, ROOT, TEMPLATES
 
+record, stub = test_reports.record, test_reports.stub  # fixtures
 FULL = os.environ.get("FAULTS") == "full"
-KILLS = 35 if FULL else 3  # of each kind of process
+KILLS = 30 if FULL else 2  # of each of four kinds
 CLAIMS = ["pause-2021", "gap-2021", "pause-2023"]
 REGISTRY = """import analysis_lib.registry as registry
 RECORD = json.dumps(json.loads(RECORD) | {"registry_sha256": registry.load_claims().sha256})"""
@@ -36,7 +38,7 @@ SLOW = 'import time\ntime.sleep(0.4)\nPath = __import__("pathlib").Path'
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory, stub):  # noqa: F811
+def project(tmp_path_factory, stub):
     """A folder with the package, three claims of the registry and their notebook, with one generation made."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "analysis_lib", folder / "analysis_lib", ignore=shutil.ignore_patterns("__pycache__"))
@@ -59,7 +61,7 @@ def project(tmp_path_factory, stub):  # noqa: F811
     return folder
 
 
-def notebook(folder: Path, stub, last: str) -> None:  # noqa: F811
+def notebook(folder: Path, stub, last: str) -> None:
     """The stub, with the hash of the project's own registry in its record and another last cell."""
     stub(folder / "notebooks", last)
     path = folder / "notebooks" / "01_pause.ipynb"
@@ -70,7 +72,20 @@ def notebook(folder: Path, stub, last: str) -> None:  # noqa: F811
 
 
 def command(folder: Path, seed: int, *more: object) -> tuple[list[str], dict]:
-    words = [sys.executable, "-m", "analysis_lib", "report", "--all", "--seed", str(seed), "--jobs", "2", "--keep", "3"]
+    jobs = str(1 + seed % 2)
+    words = [
+        sys.executable,
+        "-m",
+        "analysis_lib",
+        "report",
+        "--all",
+        "--seed",
+        str(seed),
+        "--jobs",
+        jobs,
+        "--keep",
+        "3",
+    ]
     environment = os.environ | {"PYTHONPATH": str(folder), "FAULTS_RUN": str(folder)}
     silent = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return [*words, *map(str, more)], {"cwd": folder, "env": environment} | silent
@@ -149,7 +164,7 @@ def test_kills_at_random_moments(project, tmp_path, what):
     out, hit = folder / "reports", 0
     random.seed(what)
     begun = time.monotonic()
-    assert run(folder, 1).returncode == 0
+    recovered(folder, 1)
     lasts = time.monotonic() - begun
     for number in range(KILLS):
         words, how = command(folder, 1000 + number)
@@ -159,12 +174,13 @@ def test_kills_at_random_moments(project, tmp_path, what):
                 while process.poll() is None and not any(out.glob(".staging-*")):
                     time.sleep(0.0005)
                 time.sleep(random.uniform(0, 0.05))
-            else:
+            elif what == "command":
                 time.sleep(random.uniform(0, lasts))
+            else:
+                while process.poll() is None and target(folder, what, process.pid) is None:
+                    time.sleep(0.01)
+                time.sleep(random.uniform(0, 2))
             victim = target(folder, what if what in ("worker", "kernel") else "command", process.pid)
-            end = time.monotonic() + 60  # of those that are not there yet
-            while victim is None and process.poll() is None and time.monotonic() < end:
-                victim = target(folder, what, process.pid)
             with suppress(ProcessLookupError, TypeError):
                 os.kill(victim, signal.SIGKILL)
                 hit += process.poll() is None
@@ -255,23 +271,17 @@ def test_two_runs_at_once(project, tmp_path):
         ("import sys; sys.exit()", "cell 6: SystemExit: a cell may not end the notebook"),
         ("exit()", "cell 6: SystemExit: a cell may not end the notebook"),
         ("raise MemoryError('much')", "cell 6: MemoryError: much"),
-    ],
-    ids=[
-        "endless",
-        "endless in C",
-        "killed",
-        "ends the process",
-        "kills its group",
-        "exits",
-        "exits politely",
-        "raises",
-    ],
+        (
+            "if os.fork(): os._exit(1)\n    import time; time.sleep(600)",
+            "cell 6: the kernel died; see whether memory ran out",
+        ),
+    ][:: 1 if FULL else 4],
 )
-def test_a_cell_that_goes_wrong_stops_its_own_claim_only(project, tmp_path, stub, cell, told):  # noqa: F811
+def test_a_cell_that_goes_wrong_stops_its_own_claim_only(project, tmp_path, stub, cell, told):
     folder = tmp_path / "project"
     shutil.copytree(project, folder, symlinks=True)
     path = folder / "analysis_lib" / "reports.py"
-    path.write_text(path.read_text().replace("timeout: int = 120", "timeout: int = 20"))
+    path.write_text(path.read_text().replace("timeout: int = 600", "timeout: int = 20"))
     notebook(folder, stub, f"if claim == 'gap-2021':\n    {cell}")
     begun = time.monotonic()
     done = run(folder, 3)
@@ -289,7 +299,7 @@ def test_a_cell_that_goes_wrong_stops_its_own_claim_only(project, tmp_path, stub
     recovered(folder, 4)
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "other", "edited", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "edited", "empty", "other", "gone"][: 5 if FULL else 2])
 def test_a_damaged_manifest(project, tmp_path, damage):
     folder = tmp_path / "project"
     shutil.copytree(project, folder, symlinks=True)
@@ -321,12 +331,14 @@ SPOILS = """if claim == "pause-2021":
     builtins.open = builtins.print = None
 else:
     import random, numpy
+    import sys, threading
+    assert sys.platform != "linux" or "statsmodels.api" in sys.modules  # a copy of a process that had it
     print(os.getcwd().endswith("notebooks"), sorted(n for n in os.environ if n.startswith("CLAIMS")), open, print)
     drawn = [random.random(), float(numpy.random.rand())]
     (pathlib.Path(os.environ["FAULTS_RUN"]) / f"{claim}.drawn").write_text(repr(drawn))"""
 
 
-def test_no_notebook_touches_another(project, tmp_path, stub):  # noqa: F811
+def test_no_notebook_touches_another(project, tmp_path, stub):
     """Pages have the same bytes whatever runs beside them, before them, and how many at a time."""
     folder = tmp_path / "project"
     shutil.copytree(project, folder, symlinks=True)
