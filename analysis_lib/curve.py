@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 from scipy.special import bdtr
 
 from analysis_lib.claims import Claim, Population, Spec
@@ -32,6 +33,7 @@ EDGES = (-3, -2, -1, 1, 2, 3)  # days by which an edge of the window, or the sta
 LARGEST, SLOW = 5000, 60  # specifications drawn where the choices give more: with a closed form, and without
 SHIFTS = 199  # evenly spread over the frame
 NUMBERS = ["estimate", "low", "high", "p_value"]
+DAY = TypeAdapter(date)  # a registry may hold a date as text
 Option = tuple[str, Mapping[str, Any]]  # a label, the knobs that it sets; `move_` before a knob adds days to it
 
 
@@ -143,7 +145,8 @@ def _changed(claim: Claim, options: Sequence[Option]) -> Spec | None:
     if any(knobs.setdefault(name, value) != value for _, change in options for name, value in change.items()):
         return None
     moved = {name.removeprefix("move_"): knobs.pop(name) for name in list(knobs) if name.startswith("move_")}
-    knobs |= {name: knobs.get(name, getattr(claim.spec, name)) + timedelta(days) for name, days in moved.items()}
+    edges = {name: DAY.validate_python(knobs.get(name, getattr(claim.spec, name))) for name in moved}
+    knobs |= {name: edge + timedelta(moved[name]) for name, edge in edges.items()}
     try:
         return claim.with_knobs(knobs)
     except ClaimsError:

@@ -33,6 +33,7 @@ from analysis_lib.windows import Window
 STYLE = yaml.safe_load((TEMPLATES / "pictures.yml").read_text("utf-8"))
 LOOKS = STYLE["looks"]
 RATIOS = {0.01: "≤ 0.01", 0.1: "0.1", 0.5: "0.5", 1: "1", 2: "2", 10: "10", 100: "≥ 100"}  # the marks of their axis
+LONGEST = 64  # characters of a label
 CUT = {True: (0.01, 100.0), False: (-3.0, 3.0)}  # where estimates are cut: ratios, others
 
 
@@ -80,10 +81,15 @@ def picture(height: float = 3.2, rows: int = 1) -> Callable[[Callable], Callable
 
 def lines(axes: plt.Axes, labels: list[str]) -> None:
     """A line of the picture for each label, from the top down; the picture grows with them."""
-    words = [plain(label.replace("_", " ")) for label in labels]
-    axes.set_yticks(range(len(labels)), words, fontsize="small", parse_math=False)  # a $ is a $
+    name_lines(axes, range(len(labels)), (label.replace("_", " ") for label in labels), "small")
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.figure.set_figheight(1.6 + 0.3 * len(labels))
+
+
+def name_lines(axes: plt.Axes, places: Any, labels: Iterable[str], size: str) -> None:
+    """Labels on the left, cut where they would leave the picture no room; a $ is a $."""
+    words = [text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…" for text in map(plain, labels)]
+    axes.set_yticks(places, words, fontsize=size, parse_math=False)
 
 
 def shade(axes: plt.Axes, spans: Iterable[Window], look: str, label: str = "") -> None:
@@ -210,7 +216,7 @@ def specification_curve(axes: np.ndarray, study: Study) -> None:
     share = np.add.reduceat(np.array([*rows.values()], dtype=float), starts, axis=1)
     share /= share.max(axis=1, keepdims=True)
     below.pcolormesh(np.array([*starts, size]) - 0.5, range(len(rows) + 1), share, cmap="Greys")
-    below.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize="xx-small")
+    name_lines(below, np.arange(len(rows)) + 0.5, rows, "xx-small")
     below.set(ylim=(len(rows), 0), xlabel=f"specifications in order of their estimate, {size} of {len(curve.table)}")
     for panel, place in product(axes, table.index[registered.all(axis=1)]):
         panel.axvline(place, label=REGISTERED, **LOOKS["observed"])

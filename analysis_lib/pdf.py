@@ -21,7 +21,7 @@ FLAGS = """--headless --disable-gpu --disable-dev-shm-usage --disable-background
 --no-first-run --host-resolver-rules=MAP_*_~NOTFOUND --proxy-server=127.0.0.1:9 --proxy-bypass-list=<-loopback>
 --user-agent=claims --no-pdf-header-footer --generate-pdf-document-outline"""
 ARGUMENTS = [flag.replace("_", " ") for flag in FLAGS.split()] + ["--no-sandbox"] * (os.geteuid() == 0)
-OWN = re.compile(rb"\(file:(?:\\.|[^\\)])*?/((?:claims/)?[\w-]+\.html)\)|/(?:Creation|Mod)Date \([^)]*\)")
+OWN = re.compile(rb"\(file:(?:\\.|[^\\)])*?/((?:claims/)?[\w-]+\.html(?:#[\w-]+)?)\)|/(?:Creation|Mod)Date \([^)]*\)")
 
 
 def print_pages(
@@ -60,6 +60,7 @@ def _printed(browser: str, page: Path, timeout: float) -> bytes:
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(command, env=alone, timeout=timeout, check=False, **quiet)
         # what is blanked keeps its length: a PDF ends with a table of offsets
-        pdf = OWN.sub(lambda hit: (b"(%b)" % hit[1] if hit[1] else b"").ljust(len(hit[0])), made.read_bytes())
+        up = b"../" if page.parent.name == "claims" else b""
+        pdf = OWN.sub(lambda hit: (b"(%b%b)" % (up, hit[1]) if hit[1] else b"").ljust(len(hit[0])), made.read_bytes())
         return pdf if pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF") else b""
     return b""

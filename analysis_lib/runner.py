@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
@@ -61,9 +61,12 @@ def run_tasks(
     """`make(executed notebook, task)` for every task, in the order they finish; each ends after `timeout` seconds.
 
     A task has a `name`, a `notebook` (its path) and `parameters`; `make` is a module's own function. Yields task,
-    result, seconds and, where it failed, one line that says so.
+    result, seconds and, where it failed, one line that says so. Raises ReportFailed where no worker could begin.
     """
-    futures = {pool.submit(_work, task, make, words, timeout): task for task in tasks}
+    try:
+        futures = {pool.submit(_work, task, make, words, timeout): task for task in tasks}
+    except BrokenExecutor:
+        raise ReportFailed("no worker could begin: a package is missing (make setup) or memory ran out") from None
     for future in as_completed(futures):
         task, error = futures[future], future.exception()
         why = "" if error is None else f"{task.name}: a worker died; see whether memory ran out"

@@ -245,6 +245,19 @@ def test_only_a_process_without_threads_is_copied(stub, tmp_path, ready, copied)
     assert [cell.outputs[0].data["text/plain"] for cell in executed.cells if "marked" in cell.source] == [str(copied)]
 
 
+def broken():
+    raise ImportError("no package")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each notebook imports for itself")
+def test_workers_that_cannot_begin_are_one_line(stub, tmp_path):
+    task = SimpleNamespace(name="a", notebook=stub(tmp_path / "notebooks") / "01_pause.ipynb", parameters={})
+    with workers(1, broken, {}) as pool:
+        wait_until(lambda: pool._broken, 60)
+        with pytest.raises(ReportFailed, match="no worker could begin"):
+            list(run_tasks(pool, [task], kept, (), 300))
+
+
 def test_nothing_changed_makes_no_generation(made):
     out, before = made / "out", contents(made / "out")
     run = publish_reports(["pause-2021", "gap-2021"], out=out, notebooks=made / "notebooks")
