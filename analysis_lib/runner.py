@@ -66,7 +66,8 @@ def run_tasks(
     try:
         futures = {pool.submit(_work, task, make, words, timeout): task for task in tasks}
     except BrokenExecutor:
-        raise ReportFailed("no worker could begin: a package is missing (make setup) or memory ran out") from None
+        why = "one was killed, memory ran out, or a package is missing (make setup)"
+        raise ReportFailed(f"no worker could begin: {why}") from None
     for future in as_completed(futures):
         task, error = futures[future], future.exception()
         why = "" if error is None else f"{task.name}: a worker died; see whether memory ran out"
