@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 US_SITES, FRONTS = ("iraq", "syria"), ("israel_gaza", "israel_lebanon")  # of the fronts only war days are coded
 TARGETS = (*US_SITES, "israel_long_range", "yemen_gulf", "gulf_shipping", "red_sea")
+FAR = 26.0  # rate ratio up to which a detectable effect is sought
 SAMPLED = "dates of a sample: shifted between the first and the last reported date"
 
 
@@ -109,8 +110,10 @@ def theatres(tables: Tables, frame: Window) -> dict[str, tuple[Series, bool]]:
 
 
 def coincidence(quantity: str, y: np.ndarray, x: np.ndarray, rule: Rule, strata: np.ndarray | None = None) -> Finding:
-    """Attacks `y` on open days `x` divided by their mean under shifted days, by every shift; shapes (days,).
+    """Rate of the attacks `y` on open days `x` over that on other days, beside every shift of these; shapes (days,).
 
+    The ratio is that of the odds that an attack falls on an open day, observed over expected. Attacks over their
+    expected number, the usual coincidence ratio, could not pass 1 / (share of open days), however strong the link.
     H0: the place of the open days on the circle of days is arbitrary. `attainable_p` is that of the best shift. Limits
     and power (of an excess): see `coupling.exceedance`. Misleads when few long wars hold all open days: there are many
     shifts, but few of them tell anything new. Donges et al. 2016, doi 10.1140/epjst/e2015-50233-y.
@@ -124,11 +127,11 @@ def coincidence(quantity: str, y: np.ndarray, x: np.ndarray, rule: Rule, strata:
         return Finding(quantity, method, alternative=side, n=n, exposure=found.exposure, reason=reason)
     (ratio, over), (_, above) = (coupling.exceedance(law, fewest) for fewest in (count, count + 1))
     low, limit_low = np.interp([0.025, 0.05], over, ratio).tolist()
-    high, limit_high = np.interp([0.975, 0.95], above, ratio).tolist()
+    high, limit_high = np.interp([0.975, 0.95], above, ratio, right=np.inf).tolist()
     note = f"{count} of {n} attacks on {int(x.sum())} open of {y.size} days, {mean:.3g} expected"
-    found = replace(found, estimate=count / mean, null_value=1.0, low=low, high=high, limit_low=limit_low,
+    found = replace(found, estimate=coupling.rate_ratio(count, mean, n), null_value=1.0, low=low, high=high, limit_low=limit_low,
                     limit_high=limit_high, notes=(note,))  # fmt: skip
-    return powered(found, partial(_excess, law, rule), n / mean, rule.claimed_effect) if side == "greater" else found
+    return powered(found, partial(_excess, law, rule), FAR, rule.claimed_effect) if side == "greater" else found
 
 
 def _excess(law: np.ndarray, rule: Rule, ratios: np.ndarray) -> np.ndarray:
@@ -208,7 +211,8 @@ def pairs(
         test = exact_null(coupling.shift_law(y, near), int(y[near].sum()), "two-sided", quantity="_after_".join(pair),
                           method=coupling.DONGES, n=int(y.sum()), exposure=float(y.size), seed=seed, draws=draws,
                           notes=(SAMPLED,) if part or also else ())  # fmt: skip
-        daily[pair], found[pair] = (y, x), replace(test, estimate=test.estimate / test.null_value, null_value=1.0)
+        ratio = coupling.rate_ratio(int(test.estimate), test.null_value, test.n)
+        daily[pair], found[pair] = (y, x), replace(test, estimate=ratio, null_value=1.0)
     own = {pair: days for pair, days in daily.items() if set(pair) == set(US_SITES)}
     others = {pair: days for pair, days in daily.items() if pair not in own}
     best = coupling.scan(others, seed=seed, draws=draws) | coupling.scan(own, seed=seed, draws=draws)

@@ -76,20 +76,26 @@ def shift_law(y: np.ndarray, x: np.ndarray, strata: np.ndarray | None = None, ap
     return law
 
 
+def rate_ratio(count: int, expected: float, n: int) -> float:
+    """Events a day on open days over that on other days, divided by the same where `expected` of n lie on open days."""
+    return count * (n - expected) / (expected * (n - count)) if count < n else np.inf
+
+
 def exceedance(law: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The chance of `count` or more events on open days over the true ratio, by enumeration: two of shape (300,).
+    """The chance of `count` or more events on open days over the true rate ratio, by enumeration: two of shape (500,).
 
     The model behind interval and power: a random shift puts K events on open days (`law`); then single events move onto
-    open days, or off them, until `ratio` times as many are expected there. At the ratio 1 it is the shifts' own law.
+    open days, or off them, until the ratio is as it should be. At the ratio 1 it is the shifts' own law.
     """
     from scipy.stats import binom
 
     k, n = np.flatnonzero(law > 0), law.size - 1
     mean = law[k] @ k
-    less, more = np.linspace(0, 1, 100), np.linspace(1, n / mean, 201)[1:]
-    moved = np.minimum((more - 1) * mean / (n - mean), 1.0)
+    ratio = np.append(np.linspace(0, 1, 100), np.geomspace(1, 1000, 401)[1:])
+    share = ratio * mean / (n - mean + ratio * mean)  # of the events, on open days
+    less, moved = np.minimum(share[:100] * n / mean, 1.0), (share[100:] * n - mean) / (n - mean)
     over = np.vstack([binom.sf(count - 1, k, less[:, None]), binom.sf(count - k - 1, n - k, moved[:, None])])
-    return np.append(less, more), over @ law[k]
+    return ratio, over @ law[k]
 
 
 def scan(

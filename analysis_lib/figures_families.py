@@ -86,7 +86,7 @@ def theatre_series(grid: np.ndarray, study: Study) -> None:
 
 @picture(5.4)
 def pair_matrix(axes: Axes, study: Study) -> None:
-    """Attacks in one theatre after another's over those under shifted dates, with the strongest lag; signs by year."""
+    """Rate in one theatre after another's attacks over that on other days, with the strongest lag; signs by year."""
     tables, frame = scene(study)
     reach, years = (study.spec and study.spec.lag_days) or 3, range(frame.start.year, frame.end.year + 1)
     spans = [frame, *(Window(date(year, 1, 1), date(year, 12, 31)).clip(frame) for year in years)]
@@ -100,7 +100,7 @@ def pair_matrix(axes: Axes, study: Study) -> None:
         words.loc[place] = "\n".join(filter(None, [value, " ".join(signs[:2]), " ".join(signs[2:])]))
         ratios.loc[place] = np.log2(max(found.estimate, 1e-9))
     sns.heatmap(ratios.astype(float), annot=words, fmt="", vmin=-3, vmax=3, cmap="PuOr_r", annot_kws={"size": 6.5},
-                cbar_kws={"label": "over those under shifted dates", "format": lambda x, _: f"{2.0**x:g}"},
+                cbar_kws={"label": "rate ratio, beside shifted dates", "format": lambda x, _: f"{2.0**x:g}"},
                 xticklabels=NAMES.values(), yticklabels=[NAMES[name] for name in TARGETS], ax=axes)  # fmt: skip
     axes.tick_params(labelsize=7, length=0, rotation=0)
     axes.set(xlabel=f"on the same day or up to {reach} days after ({frame})", ylabel="attacks on")
