@@ -22,6 +22,7 @@ from analysis_lib.paths import DATA, shown
 from analysis_lib.sensitivity import REACH
 from analysis_lib.sources.bundled import load_tables
 from analysis_lib.sources.definitions import load_source
+from analysis_lib.sources.fetch import pages_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ def add(
     if into.exists() or DATA in into.resolve().parents:
         raise BadInput(f"--into {shown(into)}: got what is there; allowed: a new folder, not in data/; name another")
     load_tables(base)
-    source = load_source(name)
+    source, files = load_source(name), pages_of(files)
     reading, path = read(source, files), base / f"{source.table}.csv"
     key, known = TABLES[source.table].rules["once"][0], reading.table[:0]
     if path.exists():

@@ -280,6 +280,20 @@ def data_add(
     say("added", record=add(source, files, into, data_dir(data), keep, version), into=shown(into))
 
 
+@data_app.command("fetch")
+def data_fetch(
+    source: str, version: Annotated[str, typer.Option(metavar="N.N", help="release, for ucdp only")] = "",
+    since: Annotated[str, typer.Option("--from", metavar="DATE", help="first day")] = "",
+    until: Annotated[str, typer.Option("--to", metavar="DATE", help="last day")] = "",
+    into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="where to; default: pages-SOURCE")] = None,
+) -> None:  # fmt: skip
+    """Fetch what acled or ucdp have, with your token from the environment; again: go on where it stopped."""
+    from analysis_lib.sources.fetch import fetch
+
+    into, given = into or Path(f"pages-{source}"), {"version": version, "from": since, "to": until}
+    say("fetched", told=fetch(source, into, given, lambda line: typer.echo(line, err=True)), into=shown(into))
+
+
 def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal without these letters still gets its lines
         stream.reconfigure(errors="backslashreplace")

@@ -147,7 +147,7 @@ def writable(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = f"cannot be written ({(error.strerror or type(error).__name__).lower()})"
-        raise ReportFailed(f"{shown(out)}: {why}; free it or name another folder: --out DIR") from None
+        raise ReportFailed(f"{shown(out)}: {why}; free it or name another folder: --out or --into") from None
 
 
 @contextlib.contextmanager
@@ -162,7 +162,7 @@ def locked(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            wait = "wait for it, or name another folder: --out DIR"
+            wait = "wait for it, or name another folder: --out or --into"
             raise RunLocked(f"another run is writing to {shown(out)}; {wait}") from None
         with writable(out):
             for left in out.glob(f"{STAGING}*"):  # of a run that was killed: nobody else can hold the lock now

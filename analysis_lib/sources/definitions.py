@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from analysis_lib.claims import Strict, parsed
 from analysis_lib.errors import BadInput, unknown
@@ -45,6 +45,33 @@ def _choices(given: Any) -> list[Any]:
 Choices = Annotated[tuple[Choice, ...], BeforeValidator(_choices)]
 
 
+# a token goes nowhere in clear but to this very machine
+Address = Annotated[str, Field(pattern=r"^(https://[\w.-]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/[^\s?#]*$")]
+
+
+class Interface(Strict):
+    """How a publisher gives rows, a page at a time. `{…}` in an address or a query is an option of the command."""
+
+    url: Address
+    # the variables of the environment that hold the secrets, as a message names them
+    keys: str
+    # options of the command, each with the pattern of what it may be
+    asks: dict[str, str]
+    query: dict[str, str]
+    # the parameter that numbers pages, with the number of the first
+    page: dict[str, int]
+    # what goes along with `{token}`
+    header: dict[str, str]
+    # where user and password get a token, with what the form says besides
+    login: dict[Address, dict[str, str]]
+    # the column that tells rows apart
+    id: str
+    # what a page says besides its rows if it is one
+    good: dict[str, Any]
+    # the keys of a page that hold the number of all rows and of all pages
+    announces: tuple[str, str] | tuple[()] = ()
+
+
 class Source(Strict):
     """One kind of download; docs/data.md says what each key means."""
 
@@ -69,6 +96,7 @@ class Source(Strict):
     words: dict[str, tuple[str, ...]]
     set_aside: Choices = ()
     columns: dict[str, Choices]
+    fetch: Interface | None = None
 
     @property
     def used(self) -> list[str]:
