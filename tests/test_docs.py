@@ -142,3 +142,13 @@ def test_only_cells_that_nbval_compares_keep_their_output(name):
             kept = "keep_output" in cell["metadata"].get("tags", [])
             assert kept == source(cell).startswith("# NBVAL_CHECK_OUTPUT"), source(cell)
             assert kept or not cell["outputs"], source(cell)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_and_pictures_of_the_pages_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if not link.startswith(("https://", "http://"))]
+    made = ("reports/latest/",)  # by a run
+    assert [link for link in targets if not link.startswith(made) and not ((ROOT / page).parent / link).exists()] == []
