@@ -54,7 +54,7 @@ speed: $(READY) ## for maintainers: all reports beside plain papermill, a quarte
 calibration: $(READY) ## for maintainers: simulate every rule, an hour on two cores; goes on where it was stopped
 	@$(BIN)/python bench/calibration.py
 
-peers: $(READY) ## for maintainers: the pause rule beside CausalPy and statsmodels, half an hour
+peers: $(READY) ## for maintainers: the pause rule beside CausalPy and statsmodels, an hour
 	@$(BIN)/python -m pip install -qq '.[bench]'
 	@$(BIN)/python bench/peers.py
 
