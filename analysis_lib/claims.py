@@ -281,19 +281,19 @@ def parsed(raw: bytes | str) -> tuple[yaml.Node, Any]:
     return yaml.compose(raw, Loader=_Loader), yaml.load(raw, Loader=_Loader)  # noqa: S506, a safe loader
 
 
-def knob_value(name: str, text: str) -> Any:
+def knob_value(name: str, text: str, option: str = "--set") -> Any:
     """The value of `--set name=text`: YAML for lists, numbers, dates and words; checked against the knob's type.
 
     >>> knob_value("weapons", "[drone, rocket]")
     ('drone', 'rocket')
     """
     if name not in Spec.model_fields:
-        raise unknown("knob", name, Spec.model_fields, "write --set name=value")
+        raise unknown("knob", name, Spec.model_fields, f"write {option} name=value")
     info = Spec.model_fields[name]
     try:
         return TypeAdapter(Annotated[info.annotation, info]).validate_python(parsed(text)[1])
     except ValidationError as error:
-        raise BadInput(*problems(error, f"--set {name}: ")) from None
+        raise BadInput(*problems(error, f"{option} {name}: ")) from None
     except (yaml.YAMLError, ValueError):  # also a date that does not exist
         got = text if len(text) <= 80 else f"{text[:79]}…"
-        raise BadInput(f"--set {name}={got}: not a value; allowed: {info.description}; quote it or mend it") from None
+        raise BadInput(f"{option} {name}={got}: not a value; allowed: {info.description}; quote or mend it") from None

@@ -6,7 +6,7 @@ import os
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,9 +20,6 @@ def _registry(claims: Path | None) -> Any:
     from analysis_lib.registry import load_claims
 
     return load_claims(user_registry(claims))
-
-
-# ---- what the commands share -----------------------------------------------------------------------------------------
 
 
 def _knob(text: str) -> tuple[str, Any]:
@@ -54,6 +51,8 @@ def _version(wanted: bool) -> None:
 
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="id of the claim; `claims list` names them all")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="how many at a time; default: one a processor")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON value and nothing else")]
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="folder with events.csv and windows.csv")]
 Claims = Annotated[Path | None, typer.Option("--claims", metavar="FILE", help="your own registry, added to ours")]
@@ -71,9 +70,6 @@ app.add_typer(data_app, name="data")
 @app.callback()
 def start(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
     """Checks claims of security reporting against data."""
-
-
-# ---- the commands ----------------------------------------------------------------------------------------------------
 
 
 @app.command("list")
@@ -138,16 +134,13 @@ def reproduce(
 
 @app.command()
 def report(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
-    every: Annotated[bool, typer.Option("--all", help="all claims")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="notebooks at a time; default: one a processor")] = None,
+    ids: Ids = None, every: Annotated[bool, typer.Option("--all", help="all claims")] = False, jobs: Jobs = None,
     force: Annotated[bool, typer.Option("--force", help="run those that are fresh, too")] = False,
-    keep: Annotated[int, typer.Option(min=1, help="generations to keep")] = 5,
+    keep: Annotated[int, typer.Option(min=1, help="generations to keep")] = 5, seed: Seed = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="print them and the board as PDF, too (needs Chromium)")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print errors only")] = False,
     fail_on_change: Annotated[bool, typer.Option("--fail-on-change", help="exit 10 if a verdict changed")] = False,
     out: Out = REPORTS, data: Data = None, claims: Claims = None, as_of: AsOf = None, knobs: Knobs = (),
-    seed: Seed = None,
 ) -> None:  # fmt: skip
     """Regenerate the reports that are stale; publish all as one generation."""
     if bool(ids) == every:
@@ -181,6 +174,26 @@ def report(
         raise ReportFailed(*problems)
     if fail_on_change and run.changed:
         raise errors.VerdictChanged(*run.changed)
+
+
+@app.command()
+def sweep(
+    ids: Ids = None, family: Annotated[str | None, typer.Option(metavar="NAME", help="and all of a family")] = None,
+    over: Annotated[list[str], typer.Option(metavar="NAME=V1,V2,…", help="values of a knob; may come again")] = (),
+    backend: Annotated[Literal["loky", "dask"], typer.Option(help="this machine, or a dask cluster")] = "loky",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="default: a folder of reports/sweeps")] = None,
+    jobs: Jobs = None, as_json: Json = False, data: Data = None, claims: Claims = None, as_of: AsOf = None,
+    knobs: Knobs = (), seed: Seed = None,
+) -> None:  # fmt: skip
+    """Judge claims at every place of a grid of knobs and compare them on one page; a run that was stopped goes on."""
+    from analysis_lib.sources.bundled import load_tables
+    from analysis_lib.sweep import sweep as judge
+
+    given = {"family": family, "out": out, "jobs": jobs, "backend": backend, "as_of": as_of, "seed": seed}
+    rows, page = judge(_registry(claims), ids or (), over, load_tables(data_dir(data)), knobs=dict(knobs), **given)
+    say_json(rows) if as_json else say("sweep", cells=rows, page=shown(page))
+    if failed := [f"{row['claim']} {row['knobs']}: {row['reason']}" for row in rows if row["failed"]]:
+        raise ReportFailed(*failed)
 
 
 @app.command()

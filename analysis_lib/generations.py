@@ -56,10 +56,10 @@ def read_json(path: Path) -> dict[str, Any]:
         raise BadInput(f"{shown(path)}: not readable as JSON ({type(error).__name__}); {again}") from None
 
 
-def manifest(out: Path, name: str = LATEST) -> dict[str, Any]:
-    """The manifest of a generation, the newest if not named; empty where there is none, or one that was damaged."""
+def manifest(out: Path, name: str = LATEST, file: str = "manifest.json") -> dict[str, Any]:
+    """The manifest of a generation, the newest if not named, or another sealed `file`; empty if missing or damaged."""
     try:
-        told = read_json(out / name / "manifest.json")
+        told = read_json(out / name / file)
         sealed = told.pop("sha256", None)
     except (BadInput, AttributeError, TypeError):
         return {}

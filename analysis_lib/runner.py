@@ -75,12 +75,12 @@ def run_tasks(
 
 
 def _settle(ready: Callable[[], Any]) -> None:
-    _alone()
+    ends_with_parent()
     if LINUX:
         ready()
 
 
-def _alone() -> None:
+def ends_with_parent() -> None:
     """Nothing is heard from this process, and it ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     silence = os.open(os.devnull, os.O_RDWR)
@@ -132,7 +132,7 @@ def _work(task: Any, make: Callable[[Any, Any], Any], words: Words, timeout: int
 
 def _run(pipe: Any, task: Any, make: Callable[[Any, Any], Any], words: Words) -> None:
     os.setpgid(0, 0)
-    _alone()
+    ends_with_parent()
     sys.path.insert(0, "")  # a notebook may import what lies beside it
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # else copies would draw alike
