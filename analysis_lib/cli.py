@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from analysis_lib import errors
+from analysis_lib.cli_data import data_app
 from analysis_lib.errors import BadInput, CannotRun, InputMissing, Mismatch, ReportFailed, unknown
 from analysis_lib.paths import DATA_ENV, OWN, REGISTRY_ENV, REPORTS, ROOT, TEMPLATES, data_dir, shown, user_registry
-from analysis_lib.terminal import Commands, say, say_json
+from analysis_lib.terminal import PLAINLY, Commands, Data, say, say_json
 
 
 def _registry(claims: Path | None) -> Any:
@@ -54,16 +55,13 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="id of the claim; `claims 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="how many at a time; default: one a processor")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON value and nothing else")]
-Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="folder with events.csv and windows.csv")]
 Claims = Annotated[Path | None, typer.Option("--claims", metavar="FILE", help="your own registry, added to ours")]
 AsOf = Annotated[date | None, typer.Option(metavar="DATE", parser=_day, help="only what was public on this ISO date")]
 Knobs = Annotated[list[Any], typer.Option("--set", metavar="NAME=VALUE", parser=_knob, help="a knob; may come again")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="of every random draw; default: the registered one")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="folder of the reports", show_default="reports")]
 
-plainly = {"no_args_is_help": True, "rich_markup_mode": None, "pretty_exceptions_enable": False}
-app = typer.Typer(cls=Commands, add_completion=False, **plainly)
-data_app = typer.Typer(help="Data folders.", **plainly)
+app = typer.Typer(cls=Commands, add_completion=False, **PLAINLY)
 app.add_typer(data_app, name="data")
 
 
@@ -259,52 +257,6 @@ def explore(context: typer.Context, data: Data = None, claims: Claims = None) ->
     env |= {DATA_ENV: data_dir(data)} | ({REGISTRY_ENV: own} if own else {})
     os.environ |= {name: str(path.resolve()) for name, path in env.items()}
     os.execv(sys.executable, [*words, *context.args])
-
-
-@data_app.command("check")
-def data_check(folder: Annotated[Path | None, typer.Argument(metavar="[DIR]")] = None) -> None:
-    """Validate the tables of a folder: every problem with file, line and column."""
-    from analysis_lib.sources.bundled import load_tables
-
-    say("data", tables=load_tables(data_dir(folder)), where=shown(data_dir(folder)))
-
-
-@data_app.command("sources")
-def data_sources() -> None:
-    """What `claims data add` can read."""
-    from analysis_lib.sources.definitions import load_source, names
-
-    say("sources", sources=[load_source(name) for name in names()])
-
-
-@data_app.command("add")
-def data_add(
-    source: Annotated[str, typer.Argument(help="a name that `claims data sources` lists, or your own definition.yml")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
-    into: Annotated[Path | None, typer.Option(metavar="DIR", help="the new folder; default: data-SOURCE")] = None,
-    keep: Annotated[list[str], typer.Option(metavar="ROW", help="add this row though it matches; may come again")] = (),
-    version: Annotated[str, typer.Option(metavar="TEXT", help="version of the download, for its record")] = "",
-    data: Data = None,
-) -> None:
-    """Make a new data folder: the tables of --data (default: the bundled ones) and the rows of a download."""
-    from analysis_lib.additions import add
-
-    into = into or Path(f"data-{Path(source).stem}")
-    say("added", record=add(source, files, into, data_dir(data), keep, version), into=shown(into))
-
-
-@data_app.command("fetch")
-def data_fetch(
-    source: str, version: Annotated[str, typer.Option(metavar="N.N", help="release, for ucdp only")] = "",
-    since: Annotated[str, typer.Option("--from", metavar="DATE", help="first day")] = "",
-    until: Annotated[str, typer.Option("--to", metavar="DATE", help="last day")] = "",
-    into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="where to; default: pages-SOURCE")] = None,
-) -> None:  # fmt: skip
-    """Fetch what acled or ucdp have, with your token from the environment; again: go on where it stopped."""
-    from analysis_lib.sources.fetch import fetch
-
-    into, given = into or Path(f"pages-{source}"), {"version": version, "from": since, "to": until}
-    say("fetched", told=fetch(source, into, given, lambda line: typer.echo(line, err=True)), into=shown(into))
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from analysis_lib import coupling
 from analysis_lib.claims import Population, Rule, Spec
@@ -21,9 +21,6 @@ from analysis_lib.series import Series, chosen_windows, daily_counts, select
 from analysis_lib.shares import exact_null, one_of, powered, summed, tails
 from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window, outside
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 US_SITES, FRONTS = ("iraq", "syria"), ("israel_gaza", "israel_lebanon")  # of the fronts only war days are coded
 TARGETS = (*US_SITES, "israel_long_range", "yemen_gulf", "gulf_shipping", "red_sea")
@@ -129,8 +126,8 @@ def coincidence(quantity: str, y: np.ndarray, x: np.ndarray, rule: Rule, strata:
     low, limit_low = np.interp([0.025, 0.05], over, ratio).tolist()
     high, limit_high = np.interp([0.975, 0.95], above, ratio, right=np.inf).tolist()
     note = f"{count} of {n} attacks on {int(x.sum())} open of {y.size} days, {mean:.3g} expected"
-    found = replace(found, estimate=coupling.rate_ratio(count, mean, n), null_value=1.0, low=low, high=high, limit_low=limit_low,
-                    limit_high=limit_high, notes=(note,))  # fmt: skip
+    found = replace(found, estimate=coupling.rate_ratio(count, mean, n), null_value=1.0, low=low, high=high,
+                    limit_low=limit_low, limit_high=limit_high, notes=(note,))  # fmt: skip
     return powered(found, partial(_excess, law, rule), FAR, rule.claimed_effect) if side == "greater" else found
 
 

@@ -6,13 +6,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from analysis_lib.errors import ClaimsError, plain
 from analysis_lib.paths import shown
+
+PLAINLY = {"no_args_is_help": True, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="folder with events.csv and windows.csv")]
 
 
 class Commands(TyperGroup):

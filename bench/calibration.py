@@ -29,10 +29,11 @@ from rich.progress import track
 
 from analysis_lib import load_claims, load_tables
 from analysis_lib.claims import Claim, Spec
+from analysis_lib.coordination import within
 from analysis_lib.errors import ClaimsError
 from analysis_lib.finding import VERDICTS
 from analysis_lib.paths import REPORTS
-from analysis_lib.series import chosen_windows, select, sum_before
+from analysis_lib.series import chosen_windows, daily_counts, select, sum_before
 from analysis_lib.sources.bundled import Tables
 from analysis_lib.specs import core_findings, robustness_findings, take_sample
 from analysis_lib.verdicts import judge, needs_robustness
@@ -120,6 +121,9 @@ def planted(claim: Claim, tables: Tables, days: np.ndarray) -> np.ndarray:
         return np.where(days < np.datetime64(spec.window_start), 0.1, ones)
     if spec.test in RISES:
         return 2.0 ** ((days - days[-1]).astype(int) / 45)
+    if spec.against is not None:
+        other = daily_counts(tables, spec.against, Window(days[0].item(), days[-1].item()))
+        return np.where(within(other.counts, spec.lag_days), effect, ones)
     triggers = chosen_windows(tables, [spec.trigger_kind], spec.trigger_theatres, spec.trigger_ids)
     reach = spec.lag_days if spec.lag_days is not None else spec.horizon_days or 14
     after = np.zeros(days.size, dtype=bool)
