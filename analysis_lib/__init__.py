@@ -10,8 +10,6 @@ study    = evaluate(claim, tables, registry)                # all of it: what a 
 study    = open_study("pause-2021", weapons=None)             # the same in one call; a knob at None is as registered
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

@@ -1,12 +1,10 @@
 """Attacks before and after answers: pooled ratio, matched peaks, change of level, hazard of the next, forecast."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from analysis_lib import hawkes
@@ -19,9 +17,6 @@ from analysis_lib.regression import LIMITS, count_family, moment_theta, robust_f
 from analysis_lib.series import Series, sum_before
 from analysis_lib.shares import both_tails, one_of
 from analysis_lib.windows import Window
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FEWEST = 5  # responses with a matched peak: 2^-4 is above 0.05
 PAST = (7, 14, 28)  # days of history that a matched peak shares

@@ -1,7 +1,5 @@
 """A claim's numbers outside the repository: a page that carries them, read with suspicion; an archive to check them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Two generations compared: rows of the tables, estimates, verdicts, what moved them; the history of it."""
 
-from __future__ import annotations
-
 from collections import namedtuple
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Words on the command line → calls below; text, JSON and exit codes out, without tracebacks."""
 
-from __future__ import annotations
-
 import os
 import sys
 from datetime import date

@@ -1,7 +1,5 @@
 """`claims data …`: tables checked, downloads fetched and added."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

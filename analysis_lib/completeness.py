@@ -1,7 +1,5 @@
 """How complete a list is, matched with a second list: what that does to a rate ratio; the design of a stated total."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil, log

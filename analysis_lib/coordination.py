@@ -1,7 +1,5 @@
 """Two theatres: the sample of a claim on them, the designs of coincidences and of several sites hit on one day."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial

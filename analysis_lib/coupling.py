@@ -1,7 +1,5 @@
 """Do two daily series move together? Coincidences under every circular shift, Granger's test, days with many sites."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

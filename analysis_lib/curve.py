@@ -1,7 +1,5 @@
 """The specification curve: a claim's estimate and verdict under the combinations of its reasonable choices."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta

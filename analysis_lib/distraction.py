@@ -1,7 +1,5 @@
 """Islamic State events on the days after militia attacks: sample, regression, null, robustness, sensitivity."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass, replace
 from datetime import date

@@ -1,7 +1,5 @@
 """What may go wrong, each with its exit code. One line says what, where, what is allowed and what to do."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

@@ -1,13 +1,11 @@
 """Escalation: the designs of growth, shrinking gaps, one break in a rate, and a share that rises beside a total."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from analysis_lib import rates, regression, sensitivity, shares, trends
@@ -16,12 +14,8 @@ from analysis_lib.design import Design, Null
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
 from analysis_lib.series import Series, daily_counts, filters, select
+from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from analysis_lib.sources.bundled import Tables
 
 
 @dataclass(frozen=True)

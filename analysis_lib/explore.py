@@ -1,7 +1,5 @@
 """Controls for JupyterLab: what a claim's knobs change, the theatres on a map and in time, a claim of one's own."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping

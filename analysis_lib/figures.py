@@ -5,8 +5,6 @@ under the words that the legend has for it. A picture is a function that draws a
 theme, the legend above, and the sentence that stands where there is nothing to draw.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import wraps
 from itertools import product

@@ -1,7 +1,5 @@
 """Pictures of single families: attacks added up, gaps in order, theatres, pairs, the map, answers, shares, totals."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import date

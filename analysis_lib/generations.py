@@ -1,7 +1,5 @@
 """Generations of reports on disk: read the newest, compare with it, put the next one in its place as a unit."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

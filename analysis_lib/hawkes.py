@@ -1,7 +1,5 @@
 """Self- and cross-exciting point processes with an exponential kernel: likelihood, fit, simulation, tests."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

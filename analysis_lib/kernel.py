@@ -1,7 +1,5 @@
 """An engine for papermill: IPython in this very process, which belongs to one notebook and ends with it."""
 
-from __future__ import annotations
-
 import io
 import json
 import sys

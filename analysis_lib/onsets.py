@@ -1,7 +1,5 @@
 """The design of a link that changes sign: shares of attacks after two wars' starts, compared."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date
 

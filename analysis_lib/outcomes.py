@@ -1,7 +1,5 @@
 """Shares of attacks with an outcome: what an outcome word means, the sample, the designs of one share and of two."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Where things are: the project's own folders, found from this file, never from the working directory."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

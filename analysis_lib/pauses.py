@@ -1,15 +1,13 @@
 """Rates inside and outside a window: the sample of a pause or surge claim, its tests, its sensitivity."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, partial
 from math import ceil, log
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from analysis_lib import gaps, placebo, rates, regression
 from analysis_lib.claims import Rule, Spec
@@ -22,9 +20,6 @@ from analysis_lib.series import Series, chosen_windows, exposure, filters, selec
 from analysis_lib.shares import one_of
 from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)

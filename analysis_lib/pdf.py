@@ -1,7 +1,5 @@
 """Published pages → PDF, printed by the Chromium of the system."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The registry file: all claims of `claims.yml`, a user's own beside them, validated when loaded; a new claim."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

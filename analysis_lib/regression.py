@@ -1,7 +1,5 @@
 """Count regression by statsmodels: a rate ratio beside other columns, over-dispersion, errors that bear correlation."""
 
-from __future__ import annotations
-
 import warnings
 from collections import namedtuple
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Claims → one generation of reports: what is stale is run, everything is published as a unit."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The designs of claims on answers: the responses of a frame, the days around them, the tests; strikes and waits."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date
 

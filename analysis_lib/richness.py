@@ -1,7 +1,5 @@
 """How many there are beyond those seen: their interval; the names behind claims, their coverage, first appearances."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

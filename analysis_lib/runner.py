@@ -1,7 +1,5 @@
 """One notebook through papermill, in a process of its own; several at a time, each forked from a warm worker."""
 
-from __future__ import annotations
-
 import ctypes
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """How much a p-value hangs on one event or on the dates: leave one out, dates within their stated precision."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product

@@ -1,7 +1,5 @@
 """Shares and differences of shares: exact tests, intervals, clusters of days, strata, exchanged labels, power."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial, reduce

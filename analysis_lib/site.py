@@ -1,7 +1,5 @@
 """The pages: the board of all claims, one claim's executed notebook as one file; what machines read beside them."""
 
-from __future__ import annotations
-
 import re
 from base64 import b64encode
 from collections import Counter

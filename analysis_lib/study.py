@@ -1,7 +1,5 @@
 """One claim, evaluated: findings, verdicts now and as of publication, other specifications, replications, rivals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date

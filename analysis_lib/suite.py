@@ -1,7 +1,5 @@
 """All claims at once: the board, its corrected p-values, the scorecard, what the texts say against each other."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress

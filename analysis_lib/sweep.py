@@ -1,7 +1,5 @@
 """Claims over a grid of knobs: each cell judged by the full rule, on all cores or a cluster, compared on one page."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress

@@ -1,7 +1,5 @@
 """Findings, events, facts and claims as tables that print as text and show as HTML; data is text, never markup."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from shlex import quote

@@ -1,7 +1,5 @@
 """What a terminal gets: text from templates, JSON, and errors as lines with their exit codes."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

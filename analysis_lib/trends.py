@@ -1,7 +1,5 @@
 """Is something rising? A rate that grows, gaps that shrink, a break in a rate, a share that moves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 
