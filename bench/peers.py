@@ -47,6 +47,8 @@ def by_causalpy(y: np.ndarray, step: np.ndarray) -> bool:
 
 
 def by_statsmodels(y: np.ndarray, step: np.ndarray) -> bool:
+    if not y.any():  # nothing to fit
+        return False
     design = sm.add_constant(np.column_stack([step, np.arange(y.size)]), has_constant="add")
     fit = sm.GLM(y, design, family=sm.families.Poisson()).fit(cov_type="HAC", cov_kwds={"maxlags": 7})
     return bool(norm.cdf(fit.params[1] / fit.bse[1]) <= 0.05)
