@@ -10,7 +10,7 @@ from analysis_lib.facts import FactCheck
 from analysis_lib.finding import Finding, Verdict, number
 
 ROBUST_P = 0.10  # a robustness finding counts, and a deletion or date choice spoils, at this p
-RANDOM_P = 0.05
+OPPOSITE_P = 0.05  # two-sided, of an effect against the claim
 
 
 def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
@@ -41,7 +41,7 @@ def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
         return Verdict("not testable", f"no outcome could have supported it: {reach}", 1)
     if same:
         return same
-    if all(_opposite(f) and f.p_two_sided is not None and f.p_two_sided <= RANDOM_P for f in (primary, randomisation)):
+    if all(_opposite(f) and f.p_two_sided is not None and f.p_two_sided <= OPPOSITE_P for f in (primary, randomisation)):
         return Verdict("contradicted", f"the effect is opposite to the claim: {primary.sentence()}", 2)
     if _weak(rule, primary):
         reason = f"power at the effect that the claim states is {number(primary.power)}, below {number(rule.power)}"
@@ -92,7 +92,7 @@ def _missing(rule: Rule, primary: Finding, randomisation: Finding, by_role: dict
     short = f"estimate {number(primary.estimate)} does not reach {number(rule.sesoi)}"
     fails = {
         f"primary p = {number(primary.p_value)}": primary.p_value > rule.alpha,
-        f"randomisation p = {number(randomisation.p_value)}": randomisation.p_value > RANDOM_P,
+        f"randomisation p = {number(randomisation.p_value)}": randomisation.p_value > rule.alpha,
         small if primary.p_value <= rule.alpha else short: not _reaches_sesoi(rule, primary.estimate),
     }
     if by_role is not None and not any(fails.values()):
