@@ -79,17 +79,6 @@ class Source(Strict):
         made = {"", "column", "value"} if self.unpivot else {""}
         return sorted({*told, *self.needs, *self.unpivot, self.newest, self.once, self.count} - made)
 
-    @property
-    def same(self) -> dict[str, str]:
-        """The columns that hold one text in every row: they are left out while rows are reduced."""
-        alone = {name: choices[0] for name, choices in self.columns.items() if len(choices) == 1}
-        return {name: c.then for name, c in alone.items() if not (c.when or c.unless or "{" in c.then)}
-
-    @property
-    def varied(self) -> list[str]:
-        """The columns that do not, in their order."""
-        return [name for name in self.columns if name not in self.same]
-
     def pattern(self, text: str) -> str:
         """A condition's pattern with its lists of words written out: whole words, in any case of letters."""
         if strange := {*re.findall(r"<(\w+)>", text)} - self.words.keys():

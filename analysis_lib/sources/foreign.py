@@ -156,7 +156,7 @@ def reduced(source: Source, frame: nw.LazyFrame) -> nw.LazyFrame:
     """Rows that are used, alike ones as one, and for each reason one row of those set aside; `ROWS` counts them."""
     frame = frame.with_columns(_chosen(source, source.set_aside).alias(ASIDE))
     used = nw.col(ASIDE) == ""
-    values = {name: _chosen(source, source.columns[name], ";" * (name == "weapons")) for name in source.varied}
+    values = {name: _chosen(source, choices, ";" * (name == "weapons")) for name, choices in source.columns.items()}
     values |= {NEWEST: nw.col(source.newest)} if source.newest else {}
     cells = {name: nw.when(used).then(value).otherwise(nw.lit("")) for name, value in values.items()}
     counted = nw.col(source.once) if source.once else nw.col(source.count).cast(nw.Int64) if source.count else nw.lit(1)
@@ -201,8 +201,8 @@ def checked(source: Source, found: pd.DataFrame, torn: int) -> Reading:
 
     used, kind, reasons = found[ASIDE] == "", TABLES[source.table], found.groupby(ASIDE)[ROWS].sum()
     aside = {choice.then: int(reasons.get(choice.then, 0)) for choice in source.set_aside}
-    table = found[used]
-    for name in (name for name in source.varied if name in kind.columns and kind.columns[name].dtype != "str"):
+    table = found[used].drop(columns=ASIDE)
+    for name in (name for name in source.columns if name in kind.columns and kind.columns[name].dtype != "str"):
         each = pd.Series(table[name].unique())
         if kind.columns[name].dtype == "datetime64[us]":
             days = reduce(pd.Series.fillna, (pd.to_datetime(each, format=f, errors="coerce") for f in source.dates))
@@ -211,16 +211,16 @@ def checked(source: Source, found: pd.DataFrame, torn: int) -> Reading:
             spelled = pd.to_numeric(each, errors="coerce").round(6).astype(str).str.removesuffix(".0")
         table[name] = table[name].map(dict(zip(each, spelled.fillna(each), strict=True)))
     if "count" in kind.columns:
-        table = table.groupby([ASIDE, *source.varied], as_index=False)[[ROWS, COUNT]].sum()
+        table = table.groupby([*source.columns], as_index=False).sum()
         table["count"] = table[COUNT].astype("int64").astype(str)
         stands = table[COUNT if source.once else ROWS].tolist()  # for so many rows read
     else:
         table[NEWEST] = -pd.to_numeric(table[NEWEST], errors="coerce") if source.newest else 0
-        key, table = kind.rules["once"][0], table.assign(**source.same)
-        table = table.sort_values([*key, NEWEST, *source.varied]).drop_duplicates(key, ignore_index=True)
+        key = kind.rules["once"][0]
+        table = table.sort_values([*key, NEWEST, *source.columns]).drop_duplicates(key, ignore_index=True)
         stands = [1] * len(table)
     aside |= {"the same id again": int(found[ROWS][used].sum()) - sum(stands), TORN: aside.pop(TORN, 0) + torn}
-    table = table.assign(**source.same)[[*source.columns, *{"count"} & {*table.columns}]]
+    table = table.drop(columns=[ROWS, COUNT, NEWEST], errors="ignore")
     if source.table == "events":
         table["rights"] = source.rights.replace("rows", "")
     wrong = check_table(source.table, table, range(2, len(table) + 2), source.name)[1]
