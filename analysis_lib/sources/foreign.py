@@ -29,7 +29,7 @@ ASIDE, ROWS, COUNT, NEWEST = "set aside", "rows read", "the count", "newest firs
 TORN = "a line that is no record"
 CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": "700MB",
           "preserve_insertion_order": "false", "temp_directory": tempfile.gettempdir()}  # fmt: skip
-CSV = "auto_detect = false, store_rejects = true, buffer_size = 4194304"  # bytes: an eighth of the default
+CSV = "auto_detect = false, store_rejects = true, buffer_size = "  # larger is faster, and takes memory for each core
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ def _text(connection: duckdb.DuckDBPyConnection, source: Source, path: Path) -> 
         names, headed, delimiter = recognised(source, path)
         places, quote = [f"c{i}" for i in range(len(names))], _sql(source.quote)
         marks = f"quote = {quote}, escape = {quote}, delim = {_sql(delimiter)}, encoding = '{source.encoding}'"
-        scan = f"read_csv({file}, columns = {dict.fromkeys(places, 'VARCHAR')}, header = {headed}, {marks}, {CSV})"
+        size = min(max(path.stat().st_size // 64, 2**22), 2**24)
+        columns = f"columns = {dict.fromkeys(places, 'VARCHAR')}, header = {headed}"
+        scan = f"read_csv({file}, {columns}, {marks}, {CSV}{size})"
     named = [f"{cell} AS {name}" for cell, name in zip(cells(source, path, names, places), used, strict=True)]
     query = f"SELECT {', '.join(named)} FROM {scan}"
     longer = f'FROM (UNPIVOT ({query}) ON {", ".join(source.unpivot)} INTO NAME "column" VALUE "value")'
@@ -170,7 +172,8 @@ def _chosen(source: Source, choices: Sequence[Choice], joined: str = "") -> nw.E
     value, every = nw.lit(""), []
     for choice in reversed(choices):
         texts = re.split(r"\{(\w+)\}", choice.then)
-        then = nw.concat_str([nw.col(text) if i % 2 else nw.lit(text) for i, text in enumerate(texts)])
+        parts = [nw.col(text) if i % 2 else nw.lit(text) for i, text in enumerate(texts) if text]
+        then = nw.concat_str(parts) if parts[1:] else [*parts, nw.lit("")][0]  # one alone costs no joining
         tests = [_any(source, choice.when)] if choice.when else []
         tests += [~_any(source, choice.unless)] if choice.unless else []
         if tests and joined:
