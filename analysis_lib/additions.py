@@ -11,7 +11,7 @@ from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import indent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -36,20 +36,25 @@ ORDER BY days, renamed, apart, n.name, k.name"""
 
 
 def add(
-    name: str, files: Sequence[Path], into: Path, base: Path = DATA, keep: Iterable[str] = (), version: str = ""
-) -> dict[str, Any]:
+    name: str, files: Sequence[Path], into: Path, base: Path = DATA, keep: Iterable[str] = (), version: str = "",
+    engine: Literal["duckdb", "spark"] = "duckdb",
+) -> dict[str, Any]:  # fmt: skip
     """A new folder `into`: the tables of `base` and rows of the files; each row read is added, matched or set aside.
 
     A row that matches one of `base` is left out, unless `keep` names it; one kept under a name that is there takes its
-    place. Returns the record that sources.yml gets, and `matches`. The folder appears whole or not at all. Raises
-    BadInput, CannotRun where DuckDB is missing, and ReportFailed where nothing can be written.
+    place. `engine` is what reads the files. Returns the record that sources.yml gets, and `matches`.
+    The folder appears whole or not at all. Raises BadInput, CannotRun where the engine is missing, and ReportFailed
+    where nothing can be written.
     """
     import pandas as pd
 
     try:
         from analysis_lib.sources.foreign import read
+
+        if engine == "spark":
+            from analysis_lib.sources.spark import read
     except ImportError as error:
-        how = "run `python -m pip install -e '.[data]'` in the project's folder"
+        how = f"run `python -m pip install -e '.[data{',spark' * (engine == 'spark')}]'` in the project's folder"
         raise CannotRun(f"reading downloads needs {error.name}, which is not installed: {how}") from None
     if into.exists() or DATA in into.resolve().parents:
         raise BadInput(f"--into {shown(into)}: got what is there; allowed: a new folder, not in data/; name another")

@@ -1,7 +1,7 @@
 """`claims data …`: tables checked, downloads fetched and added."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,13 +34,14 @@ def data_add(
     into: Annotated[Path | None, typer.Option(metavar="DIR", help="the new folder; default: data-SOURCE")] = None,
     keep: Annotated[list[str], typer.Option(metavar="ROW", help="add this row though it matches; may come again")] = (),
     version: Annotated[str, typer.Option(metavar="TEXT", help="version of the download, for its record")] = "",
+    engine: Annotated[Literal["duckdb", "spark"], typer.Option(help="what reads the files")] = "duckdb",
     data: Data = None,
 ) -> None:
     """Make a new data folder: the tables of --data (default: the bundled ones) and the rows of a download."""
     from analysis_lib.additions import add
 
     into = into or Path(f"data-{Path(source).stem}")
-    say("added", record=add(source, files, into, data_dir(data), keep, version), into=shown(into))
+    say("added", record=add(source, files, into, data_dir(data), keep, version, engine), into=shown(into))
 
 
 @data_app.command("fetch")

@@ -63,7 +63,7 @@ class Column(BaseModel, frozen=True, extra="forbid"):
         fits = re.compile(self.pattern).fullmatch
         lists = {cell: cell.split(self.separator) if self.separator else [cell] for cell in cells.unique()}
         whole = {cell: len({*parts}) == len(parts) and all(map(fits, parts)) for cell, parts in lists.items()}
-        return cells.map(whole | {"": self.blank}).astype(bool)
+        return cells.astype("category").map(whole | {"": self.blank}).astype(bool)
 
     def problem(self, file: str, line: int, name: str, cell: str, only_warns: bool = False) -> Problem:
         """A cell of the column `name` that may not stand; the nearest word is offered."""

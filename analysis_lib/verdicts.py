@@ -10,7 +10,7 @@ from analysis_lib.facts import FactCheck
 from analysis_lib.finding import Finding, Verdict, number
 
 ROBUST_P = 0.10  # a robustness finding counts, and a deletion or date choice spoils, at this p
-OPPOSITE_P = 0.05  # two-sided, of an effect against the claim
+AGAINST_P = 0.05  # two-sided, of an effect against the claim
 
 
 def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
@@ -41,7 +41,7 @@ def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
         return Verdict("not testable", f"no outcome could have supported it: {reach}", 1)
     if same:
         return same
-    if all(_opposite(f) and f.p_two_sided is not None and f.p_two_sided <= OPPOSITE_P for f in (primary, randomisation)):
+    if all(_opposite(f) and f.p_two_sided is not None and f.p_two_sided <= AGAINST_P for f in (primary, randomisation)):
         return Verdict("contradicted", f"the effect is opposite to the claim: {primary.sentence()}", 2)
     if _weak(rule, primary):
         reason = f"power at the effect that the claim states is {number(primary.power)}, below {number(rule.power)}"

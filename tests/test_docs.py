@@ -23,6 +23,8 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_in_docstrings_hold(name):
+    if name == "analysis_lib.sources.spark":
+        pytest.importorskip("pyspark", reason="pyspark is not installed")
     module = import_module(name)
     assert module.__doc__ or hasattr(module, "__path__"), f"{name} does not say its one job"
     failed, _ = doctest.testmod(module)

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ASIDE, ROWS, COUNT, NEWEST = "set aside", "rows read", "the count", "newest first"  # no source's column has a space
-CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+TORN = "a line that is no record"
+CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": "700MB",
           "preserve_insertion_order": "false", "temp_directory": tempfile.gettempdir()}  # fmt: skip
-CSV = "auto_detect = false, store_rejects = true, buffer_size = 8388608"  # bytes: a quarter of the default
+CSV = "auto_detect = false, store_rejects = true, buffer_size = "  # larger is faster, and takes memory for each core
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ def read(source: Source, files: Sequence[Path]) -> Reading:
     with duckdb.connect(config=CONFIG) as connection:
         try:
             frame = nw.from_native(connection.sql(" UNION ALL ".join(_text(connection, source, f) for f in files)))
-            found = _reduced(source, frame).to_native().df()
+            found = reduced(source, frame).to_native().df()
             kept = connection.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'").fetchall()
             lines = "SELECT count(DISTINCT (scan_id, file_id, line)) FROM reject_errors"
             torn = connection.sql(lines).fetchall()[0][0] if kept else 0
         except duckdb.Error as error:
             told = reduce(lambda text, f: text.replace(escape(str(f)), shown(f)), files, str(error).splitlines()[0])
             raise BadInput(f"{', '.join(map(shown, files))}: {told}; mend quotes, line ends, definition") from None
-    return _checked(source, found, torn)
+    return checked(source, found, torn)
 
 
 # ---- files → one table of text ---------------------------------------------------------------------------------------
@@ -69,11 +70,7 @@ def read(source: Source, files: Sequence[Path]) -> Reading:
 
 def _text(connection: duckdb.DuckDBPyConnection, source: Source, path: Path) -> str:
     """The query for the columns that a definition uses: trimmed text, "" where there is none."""
-    kind, file = path.name.lower().removesuffix(".gz").rpartition(".")[2], _sql(escape(str(path)))
-    used = [_sql(name, chr(34)) for name in source.used]
-    if not path.is_file() or kind not in ("csv", "tsv", "txt", "json", "parquet"):
-        got = f"a .{kind} file" if path.is_file() else "no such file"
-        raise BadInput(f"{shown(path)}: got {got}; allowed: csv, tsv, txt, json, parquet, also as .gz; save it as one")
+    kind, file, used = kind_of(path), _sql(escape(str(path))), [_sql(name, chr(34)) for name in source.used]
     if kind in ("json", "parquet"):
         scan = f"read_{kind}({file}{', sample_size = -1, map_inference_threshold = -1' * (kind == 'json')})"
         top = connection.sql(f"FROM {scan} LIMIT 0")
@@ -82,45 +79,68 @@ def _text(connection: duckdb.DuckDBPyConnection, source: Source, path: Path) -> 
                 return f"SELECT {', '.join(f'NULL AS {name}' for name in used)} WHERE false"
             scan = f"(SELECT unnest({_sql(source.pages, chr(34))}, max_depth := 2) FROM {scan})"
             top = connection.sql(f"FROM {scan} LIMIT 0")
-        names, places = [_name(column) for column in top.columns], [_sql(column, chr(34)) for column in top.columns]
+        names, places = top.columns, [_sql(column, chr(34)) for column in top.columns]
     else:
-        names, options = _recognised(source, path)
-        places = [f"c{i}" for i in range(len(names))]
-        scan = f"read_csv({file}, columns = {dict.fromkeys(places, 'VARCHAR')}, {options}, {CSV})"
-    if missing := [name for name in source.needs if name not in names]:
-        bare = f", or {len(source.layout)} without names" * bool(source.layout)
-        told = f"got no column {', '.join(missing)}; allowed: the columns of {source.title}{bare}"
-        raise BadInput(f"{shown(path)}:1: {told}; check that it is such a file: `claims data sources`")
-    known = dict(zip(reversed(names), reversed(places), strict=True))
-    cells = [f"trim(coalesce(CAST({known[n]} AS VARCHAR), ''))" if n in known else "''" for n in source.used]
-    query = f"SELECT {', '.join(f'{cell} AS {name}' for cell, name in zip(cells, used, strict=True))} FROM {scan}"
+        names, headed, delimiter = recognised(source, path)
+        places, quote = [f"c{i}" for i in range(len(names))], _sql(source.quote)
+        marks = f"quote = {quote}, escape = {quote}, delim = {_sql(delimiter)}, encoding = '{source.encoding}'"
+        size = min(max(path.stat().st_size // 64, 2**22), 2**24)
+        columns = f"columns = {dict.fromkeys(places, 'VARCHAR')}, header = {headed}"
+        scan = f"read_csv({file}, {columns}, {marks}, {CSV}{size})"
+    named = [f"{cell} AS {name}" for cell, name in zip(cells(source, path, names, places), used, strict=True)]
+    query = f"SELECT {', '.join(named)} FROM {scan}"
     longer = f'FROM (UNPIVOT ({query}) ON {", ".join(source.unpivot)} INTO NAME "column" VALUE "value")'
     return longer if source.unpivot else query
 
 
-def _recognised(source: Source, path: Path) -> tuple[Sequence[str], str]:
-    """Names of the columns of a CSV, from its first line or by their number, and how it is to be read."""
+# ---- what any engine asks of a file ----------------------------------------------------------------------------------
+
+
+def kind_of(path: Path) -> str:
+    """The ending of a file that can be read, without `.gz`; raises BadInput for any other, and where there is none."""
+    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    if not path.is_file() or kind not in ("csv", "tsv", "txt", "json", "parquet"):
+        got = f"a .{kind} file" if path.is_file() else "no such file"
+        raise BadInput(f"{shown(path)}: got {got}; allowed: csv, tsv, txt, json, parquet, also as .gz; save it as one")
+    return kind
+
+
+def cells(source: Source, path: Path, names: Sequence[str], places: Sequence[str]) -> list[str]:
+    """SQL for each column that a definition uses: trimmed text, "" where there is none.
+
+    `places` are what queries call the columns of the names that a file has; of two with one name the first counts.
+    Raises BadInput where one that the definition needs is missing.
+    """
+    known = dict(zip(map(column_name, reversed(names)), reversed(places), strict=True))
+    if missing := [name for name in source.needs if name not in known]:
+        bare = f", or {len(source.layout)} without names" * bool(source.layout)
+        told = f"got no column {', '.join(missing)}; allowed: the columns of {source.title}{bare}"
+        raise BadInput(f"{shown(path)}:1: {told}; check that it is such a file: `claims data sources`")
+    return [f"trim(coalesce(CAST({known[n]} AS STRING), ''))" if n in known else "''" for n in source.used]
+
+
+def recognised(source: Source, path: Path) -> tuple[Sequence[str], bool, str]:
+    """Names of the columns of a CSV, from its first line or by their number; has it a header, and its delimiter."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     quoting = {"quotechar": source.quote} if source.quote else {"quoting": csv.QUOTE_NONE}
     with opened(path, "rt", encoding=source.encoding.replace("8", "8-sig"), errors="replace", newline="") as file:
         for delimiter in source.delimiters:
             file.seek(0)
             try:
-                names = [_name(cell) for cell in next(csv.reader(file, delimiter=delimiter, **quoting), [])]
+                names = [column_name(cell) for cell in next(csv.reader(file, delimiter=delimiter, **quoting), [])]
             except (csv.Error, OSError, EOFError) as error:
                 raise BadInput(f"{shown(path)}:1: {error}; allowed: the CSV of {source.title}; save it so") from None
             headed = {*source.needs} <= {*names}
             if headed or len(names) == len(source.layout):
                 break
-    marks = f"quote = {_sql(source.quote)}, escape = {_sql(source.quote)}, delim = {_sql(delimiter)}"
     bare = not headed and len(names) == len(source.layout)
-    return source.layout if bare else names, f"header = {headed}, encoding = '{source.encoding}', {marks}"
+    return source.layout if bare else names, headed, delimiter
 
 
-def _name(column: str) -> str:
+def column_name(column: str) -> str:
     """A column's name as definitions write it: lower case, `_` for what is no letter or digit.
 
-    >>> _name(" Event Date ")
+    >>> column_name(" Event Date ")
     'event_date'
     """
     return re.sub(r"\W+", "_", column.lower()).strip("_")
@@ -134,7 +154,7 @@ def _sql(text: str, mark: str = "'") -> str:
 # ---- a definition → expressions that any engine of narwhals can run --------------------------------------------------
 
 
-def _reduced(source: Source, frame: nw.LazyFrame) -> nw.LazyFrame:
+def reduced(source: Source, frame: nw.LazyFrame) -> nw.LazyFrame:
     """Rows that are used, alike ones as one, and for each reason one row of those set aside; `ROWS` counts them."""
     frame = frame.with_columns(_chosen(source, source.set_aside).alias(ASIDE))
     used = nw.col(ASIDE) == ""
@@ -152,7 +172,8 @@ def _chosen(source: Source, choices: Sequence[Choice], joined: str = "") -> nw.E
     value, every = nw.lit(""), []
     for choice in reversed(choices):
         texts = re.split(r"\{(\w+)\}", choice.then)
-        then = nw.concat_str([nw.col(text) if i % 2 else nw.lit(text) for i, text in enumerate(texts)])
+        parts = [nw.col(text) if i % 2 else nw.lit(text) for i, text in enumerate(texts) if text]
+        then = nw.concat_str(parts) if parts[1:] else [*parts, nw.lit("")][0]  # one alone costs no joining
         tests = [_any(source, choice.when)] if choice.when else []
         tests += [~_any(source, choice.unless)] if choice.unless else []
         if tests and joined:
@@ -177,7 +198,7 @@ def _any(source: Source, conditions: Sequence[Condition]) -> nw.Expr:
 # ---- what is left → a checked table ----------------------------------------------------------------------------------
 
 
-def _checked(source: Source, found: pd.DataFrame, torn: int) -> Reading:
+def checked(source: Source, found: pd.DataFrame, torn: int) -> Reading:
     """Dates and numbers in one spelling; what may not stand in the table is set aside, so is an id that comes again."""
     import pandas as pd
 
@@ -201,7 +222,7 @@ def _checked(source: Source, found: pd.DataFrame, torn: int) -> Reading:
         key = kind.rules["once"][0]
         table = table.sort_values([*key, NEWEST, *source.columns]).drop_duplicates(key, ignore_index=True)
         stands = [1] * len(table)
-    aside |= {"the same id again": int(found[ROWS][used].sum()) - sum(stands), "a line that is no record": torn}
+    aside |= {"the same id again": int(found[ROWS][used].sum()) - sum(stands), TORN: aside.pop(TORN, 0) + torn}
     table = table.drop(columns=[ROWS, COUNT, NEWEST], errors="ignore")
     if source.table == "events":
         table["rights"] = source.rights.replace("rows", "")
