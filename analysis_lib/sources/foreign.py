@@ -83,10 +83,9 @@ def _text(connection: duckdb.DuckDBPyConnection, source: Source, path: Path) -> 
     else:
         names, headed, delimiter = recognised(source, path)
         places, quote = [f"c{i}" for i in range(len(names))], _sql(source.quote)
-        marks = f"quote = {quote}, escape = {quote}, delim = {_sql(delimiter)}, encoding = '{source.encoding}'"
+        how = f"quote = {quote}, escape = {quote}, delim = {_sql(delimiter)}, encoding = '{source.encoding}'"
         size = min(max(path.stat().st_size // 64, 2**22), 2**24)
-        columns = f"columns = {dict.fromkeys(places, 'VARCHAR')}, header = {headed}"
-        scan = f"read_csv({file}, {columns}, {marks}, {CSV}{size})"
+        scan = f"read_csv({file}, columns = {dict.fromkeys(places, 'VARCHAR')}, header = {headed}, {how}, {CSV}{size})"
     named = [f"{cell} AS {name}" for cell, name in zip(cells(source, path, names, places), used, strict=True)]
     query = f"SELECT {', '.join(named)} FROM {scan}"
     longer = f'FROM (UNPIVOT ({query}) ON {", ".join(source.unpivot)} INTO NAME "column" VALUE "value")'
