@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from typing import Any
-from unittest.mock import patch
 
 from analysis_lib.errors import ClaimsError, ReportFailed
 from analysis_lib.paths import ROOT, shown
@@ -40,6 +39,8 @@ def workers(jobs: int, ready: Callable[[], Any], env: Mapping[str, str]) -> Iter
     A worker runs notebooks in copies of itself, so what `ready` imports is imported once. However the block ends,
     workers and notebooks end with it.
     """
+    from unittest.mock import patch  # slow to import, and most runs start nothing
+
     others = set(multiprocessing.active_children())
     with patch.dict(os.environ, SETTINGS | env):
         pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _settle, (ready,))
