@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib import import_module
@@ -17,7 +17,7 @@ from typing import Any
 
 from analysis_lib import changes, generations, paths
 from analysis_lib.claims import Claim
-from analysis_lib.errors import BadInput, CannotRun, ReportFailed, unknown
+from analysis_lib.errors import BadInput, CannotRun, ClaimsError, ReportFailed, unknown
 from analysis_lib.events import TABLES
 from analysis_lib.generations import LATEST, SEED, as_registered, canonical, entry_sha256, last_good, manifest, sha256
 from analysis_lib.paths import shown
@@ -194,8 +194,22 @@ def ready() -> None:
     for name in STACK:
         import_module(name)
     del sys.modules["rfc3987_syntax"]
-    load_claims(paths.user_registry())
-    load_tables(paths.data_dir())
+    _rehearse(load_claims(paths.user_registry()), paths.data_dir().resolve())
+
+
+def _rehearse(registry: Registry, data: Path) -> None:
+    """Make a page that nobody sees: templates and patterns are then compiled, once for all notebooks."""
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+    from analysis_lib.study import evaluate
+    from analysis_lib.tables import STUDY_MIME
+
+    claim = min(registry.claims, key=lambda claim: claim.kind)  # documentary ones are the quickest
+    with suppress(ClaimsError):  # what is wrong here is told where it matters
+        told = {STUDY_MIME: evaluate(claim, load_tables(data), registry).record(), "text/plain": ""}
+        cells = [new_markdown_cell("# *A* page"), new_code_cell("a", outputs=[new_output("display_data", told)])]
+        plan = plan_of(claim, paths.NOTEBOOKS / f"{claim.notebook}.ipynb", {}, shared_provenance(registry, data))
+        files_of(new_notebook(cells=cells), plan)
 
 
 def _words(data: Path, notebooks: Path) -> Words:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
 
 from analysis_lib.claims import Claim, Rule
 from analysis_lib.facts import FactCheck
@@ -19,14 +18,17 @@ def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
     A pure function of the claim's rule and of its findings, looked up by role: primary, randomisation, robustness,
     leave_one_out, date_shift, rival, band_end, joint. What is shown only never enters.
     """
-    rule, by_role = claim.rule, defaultdict(list)
+    by_role = defaultdict(list)
     for found in findings:
         by_role[found.role].append(found)
+    return _judged(claim.rule, by_role)
+
+
+def _judged(rule: Rule, by_role: dict[str, list[Finding]]) -> Verdict:
     for second in by_role.pop("joint", []):
-        return _both(judge(claim, chain(*by_role.values())), second, rule)
+        return _both(_judged(rule, by_role), second, rule)
     for end in by_role.pop("band_end", []):
-        here = judge(claim, chain(*by_role.values()))
-        there = judge(claim, chain([replace(end, role="primary")], *by_role.values()))
+        here, there = _judged(rule, by_role), _judged(rule, by_role | {"primary": [end]})
         if here.verdict in ("supported", "contradicted") and there.verdict != here.verdict:
             reason = f"{here.verdict} as counted, {there.verdict} where {end.sentence()} ({end.method})"
             return Verdict("not distinguishable", reason, 6)
@@ -61,9 +63,8 @@ def judge(claim: Claim, findings: Iterable[Finding]) -> Verdict:
 
 def alone(claim: Claim, primary: Finding) -> Verdict:
     """The rule with the primary test standing in for its other conditions: where it fails, the full rule fails too."""
-    roles = ("primary", "randomisation", "leave_one_out", "date_shift", "robustness")
-    *findings, robust = (replace(primary, role=role) for role in roles)
-    return judge(claim, [*findings, robust, robust])
+    roles = {role: [primary] for role in ("primary", "randomisation", "leave_one_out", "date_shift")}
+    return _judged(claim.rule, defaultdict(list, roles | {"robustness": [primary, primary]}))
 
 
 def needs_robustness(rule: Rule, findings: Sequence[Finding]) -> bool:
