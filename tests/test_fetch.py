@@ -590,6 +590,22 @@ def test_only_a_damaged_page_is_fetched_again(server, tmp_path, harm):
     assert after == {name: body for name, body in before.items() if name != "manifest.json"}
 
 
+def test_a_manifest_edited_into_another_shape_is_one_line(server, tmp_path):
+    server.pages, pages = split(FIGHTS), tmp_path / "pages"
+    fetched("ucdp", pages)
+    told = known(pages)
+    (pages / "page-0001.json").write_bytes(b"no page")
+    edited = told | {"pages": told["pages"] | {"page-0001.json": sha256(b"no page")}}
+    (pages / "manifest.json").write_text(json.dumps(edited))
+    with pytest.raises(ReportFailed, match=r"page-0001\.json: got no page of ucdp; delete it"):
+        fetched("ucdp", pages)
+    (pages / "manifest.json").write_text(json.dumps(told | {"pages": ["page-0001.json"]}))
+    with pytest.raises(BadInput, match="name a new folder"):
+        fetched("ucdp", pages)
+    with pytest.raises(BadInput, match="were changed"):
+        pages_of(sorted(pages.glob("*.json")))
+
+
 def test_pages_after_the_end_are_told(server, tmp_path):
     server.pages = split(ATTACKS, 1)
     fetched("acled", tmp_path / "pages")

@@ -42,7 +42,8 @@ def fetch(name: str, into: Path, given: Mapping[str, str], tell: Callable, waits
         raise BadInput(f"got {', '.join(wrong)}; allowed for {name}: --{', --'.join(api.asks)}, as 25.1 or 2021-06-05")
     url, query = api.url.format_map(given), {key: text.format_map(given) for key, text in api.query.items()}
     asked = {"source": name, "url": url, "query": query}
-    if known | asked != known if known else any(into.glob("[!.]*")):
+    strange = known | asked != known or not isinstance(known.get("pages"), dict)
+    if strange if known else any(into.glob("[!.]*")):
         raise BadInput(f"--into {shown(into)}: got other files, or pages of another query; name a new folder")
     told = asked | {"pages": {}} | known | {"complete": False}
     number, seen, rows, totals, goes_on = 0, set(), 0, set(), True
@@ -59,7 +60,10 @@ def fetch(name: str, into: Path, given: Mapping[str, str], tell: Callable, waits
                     raise ReportFailed(f"{name}: page {number} repeats the token and is not kept; tell the publisher")
                 write_whole(file, body)
                 told["pages"][file.name] = sha256(body)
-            ids, total, pages, told["beside"] = _read(source, file.read_bytes())
+            try:
+                ids, total, pages, told["beside"] = _read(source, file.read_bytes())
+            except DAMAGED:  # with the hash that the manifest has: both were edited
+                raise ReportFailed(f"{shown(file)}: got no page of {name}; delete it, and run this again") from None
             tell(f"{name}: page {number}, {len(ids)} rows")
             # without a number of pages it ends with an empty one; one that holds nothing new is a fault
             goes_on = number != pages and not seen.issuperset(ids)
@@ -74,8 +78,10 @@ def fetch(name: str, into: Path, given: Mapping[str, str], tell: Callable, waits
 def pages_of(files: Sequence[Path]) -> list[Path]:
     """The files but for manifests of `fetch`. Raises BadInput where one is not complete, or its pages were changed."""
     ours = {f: told for f in files if f.name == "manifest.json" and "complete" in (told := manifest(f.parent, "."))}
-    if torn := [f for f, told in ours.items() if not (told["complete"] and whole(f.parent, told["pages"], "."))]:
-        raise BadInput(f"{shown(torn[0])}: got pages that are not complete, or were changed; fetch again, into there")
+    for file, told in ours.items():
+        pages = told.get("pages")
+        if not (told["complete"] and isinstance(pages, dict) and whole(file.parent, pages, ".")):
+            raise BadInput(f"{shown(file)}: got pages that are not complete, or were changed; fetch again, into there")
     return [file for file in files if file not in ours]
 
 
