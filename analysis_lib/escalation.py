@@ -13,7 +13,7 @@ from analysis_lib.claims import Rule, Spec
 from analysis_lib.design import Design, Null
 from analysis_lib.errors import BadInput, InputMissing
 from analysis_lib.finding import Finding
-from analysis_lib.series import Series, daily_counts, filters, select
+from analysis_lib.series import Series, exposure, filters, select, series_of
 from analysis_lib.sources.bundled import Tables
 from analysis_lib.windows import Window
 
@@ -65,11 +65,13 @@ def take_sample(spec: Spec, tables: Tables, as_of: date | None = None) -> Sample
     window = spec.window.until(as_of) if has_window else None
     if frame is None or (has_window and window is None):
         raise InputMissing(f"not yet observed: frame or window starts after {as_of}")
-    if select(tables.events, spec).empty:
+    rows = select(known.events, spec)
+    if rows.empty and select(tables.events, spec).empty:
         raise BadInput(f"no row of events.csv matches {filters(spec)}; allowed: filters that some row passes")
-    rows, series = select(known.events, spec), daily_counts(known, spec, frame)
+    dates = rows["date"].to_numpy().astype("datetime64[D]")
+    series = series_of(dates, exposure(known.coverage, spec, frame), frame)
     tested = trends.from_first_use(series) if spec.test == "progress_curve" else series
-    counted = series.positions(rows["date"].to_numpy().astype("datetime64[D]"))[1]
+    counted = series.positions(dates)[1]
     drone = rows["weapons"][counted].str.contains("drone").to_numpy(dtype=float)
     watched = series.days[series.observed]
     breaks = np.unique(np.maximum(np.flatnonzero(window.mask(watched)), 1)) if window else None
