@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import time
 from datetime import date
 from pathlib import Path
 
@@ -121,16 +120,6 @@ def test_the_region_is_a_small_map_with_bahrain():
     assert {key for feature in features for key in feature["properties"]} == {"name", "iso_n3"}
     points = [p for f in features for polygon in f["geometry"]["coordinates"] for ring in polygon for p in ring]
     assert all(25 <= lon <= 65 and 10 <= lat <= 43 for lon, lat in points)
-
-
-def test_loading_is_quick():
-    load_tables()
-    start = time.perf_counter()
-    load_tables()
-    assert time.perf_counter() - start < 2  # 0.1 s on an ordinary machine; this only catches a change of order
-
-
-# ---- as of a day
 
 
 def test_the_drone_at_harir_is_not_known_before_it_was_revealed(tables):

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date
-from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -138,15 +137,11 @@ def test_alone_is_the_rule_with_nothing_but_the_primary(registry, tables):
 # ---- all claims on two rates, the study's curve ----------------------------------------------------------------------
 
 
-def test_every_claim_on_two_rates_has_thousands_of_specifications_in_seconds(tables, registry):
-    """The aim is two seconds of one core for each; the bound leaves room for a machine that is busy."""
+def test_every_claim_on_two_rates_has_thousands_of_specifications(tables, registry):
     claims = [c for c in registry.claims if c.spec and c.rule and c.spec.test == "rate_ratio" and c.id not in RATES]
     assert len(claims) + len(RATES) == 10
     for claim in claims:
-        began = process_time()
-        curve = specification_curve(claim, tables, seed=3)
-        assert process_time() - began < 6, claim.id
-        assert len(curve.table) == 5000, claim.id
+        assert len(specification_curve(claim, tables, seed=3).table) == 5000, claim.id
 
 
 def test_the_end_of_a_frame_moves_with_the_window_that_ends_there(registry):

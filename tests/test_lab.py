@@ -151,17 +151,6 @@ def test_events_are_left_out_listed_with_links_and_sorted(pause):
     assert 'rel="noreferrer nofollow"' in panel.html
 
 
-@pytest.mark.parametrize("name", ["pause-2021", "surge-2023", "one-theatre"])
-def test_a_move_takes_less_than_a_tenth_of_a_second_of_the_processor(name):
-    study = open_study(name)
-    panel, taken = explore.what_if(study), []
-    for days in range(1, 16):
-        begun = time.process_time()
-        move(panel, frame_start=study.spec.frame_start - timedelta(days))
-        taken.append(time.process_time() - begun)
-    assert sorted(taken)[7] < 0.1
-
-
 def test_a_claim_without_controls_says_why():
     assert "its test is share" in repr(explore.what_if(open_study("two-bases")))
     assert "it is not tested" in repr(explore.what_if(open_study("moving-ship")))
