@@ -122,6 +122,9 @@ def test_the_region_is_a_small_map_with_bahrain():
     assert all(25 <= lon <= 65 and 10 <= lat <= 43 for lon, lat in points)
 
 
+# ---- as of a day -----------------------------------------------------------------------------------------------------
+
+
 def test_the_drone_at_harir_is_not_known_before_it_was_revealed(tables):
     def knows_harir(day):
         return "IQ-20210511-03" in set(tables.as_of(day).events["event_id"])
