@@ -17,7 +17,7 @@ from typing import Any
 
 from analysis_lib import changes, generations, paths
 from analysis_lib.claims import Claim
-from analysis_lib.errors import BadInput, CannotRun, ClaimsError, ReportFailed, unknown
+from analysis_lib.errors import BadInput, CannotRun, ReportFailed, unknown
 from analysis_lib.events import TABLES
 from analysis_lib.generations import LATEST, SEED, as_registered, canonical, entry_sha256, last_good, manifest, sha256
 from analysis_lib.paths import shown
@@ -205,7 +205,7 @@ def _rehearse(registry: Registry, data: Path) -> None:
     from analysis_lib.tables import STUDY_MIME
 
     claim = min(registry.claims, key=lambda claim: claim.kind)  # documentary ones are the quickest
-    with suppress(ClaimsError):  # what is wrong here is told where it matters
+    with suppress(Exception):  # whatever fails here fails again, and is told, in the notebook that it concerns
         told = {STUDY_MIME: evaluate(claim, load_tables(data), registry).record(), "text/plain": ""}
         cells = [new_markdown_cell("# *A* page"), new_code_cell("a", outputs=[new_output("display_data", told)])]
         plan = plan_of(claim, paths.NOTEBOOKS / f"{claim.notebook}.ipynb", {}, shared_provenance(registry, data))

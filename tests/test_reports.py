@@ -27,7 +27,7 @@ from papermill import execute_notebook
 from test_site import external_references
 from typer.testing import CliRunner
 
-from analysis_lib import study
+from analysis_lib import reports, study
 from analysis_lib.cli import app
 from analysis_lib.errors import BadInput, CannotRun, ReportFailed, RunLocked
 from analysis_lib.finding import Finding
@@ -256,6 +256,11 @@ def test_workers_that_cannot_begin_are_one_line(stub, tmp_path):
         wait_until(lambda: pool._broken, 60)
         with pytest.raises(ReportFailed, match="no worker could begin"):
             list(run_tasks(pool, [task], kept, (), 300))
+
+
+def test_a_rehearsal_that_fails_stops_no_worker(registry, tmp_path, monkeypatch):
+    monkeypatch.setattr(reports.paths, "NOTEBOOKS", tmp_path)  # where no notebook is
+    reports._rehearse(registry, DATA)
 
 
 def test_nothing_changed_makes_no_generation(made):
